@@ -1,2 +1,64 @@
-//! Not written yet.
-fn main() {}
+//! `cargo xtask`: what the project does to itself. One module per subcommand; `./x` calls this
+//! after it made sure that the machine has what is needed.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for people at a terminal"
+)]
+
+mod bench;
+mod codegen;
+mod demo;
+mod error;
+mod lab;
+mod machine;
+mod run;
+mod suites;
+mod tally;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use error::Error;
+
+#[derive(Parser)]
+#[command(
+    name = "./x",
+    about = "o2cpg: build, test, show and measure",
+    disable_help_subcommand = false
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must pass, or only the named suites
+    Test(test::Args),
+    /// The main job on three real kernels: mount, write, power off, recover, come back
+    Demo(demo::Args),
+    /// Measures, and prints the table of ratios
+    Bench(bench::Args),
+    /// Clusters of namespaces or real kernels on this machine: `./x lab help`
+    Lab(lab::Args),
+    /// Generates proto/src/generated from proto/*.proto
+    Codegen(codegen::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Test(args) => test::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Lab(args) => lab::run(&args),
+        Command::Codegen(args) => codegen::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask: {}", error::chain(&error));
+        ExitCode::FAILURE
+    })
+}
