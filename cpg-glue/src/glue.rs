@@ -1,0 +1,226 @@
+//! The two ends that the daemon holds: [`Glue`] takes commands, [`Events`] gives reports.
+//!
+//! Both live on the owner thread. No command waits: it is checked, queued and taken up by the owner loop.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::error::Refused;
+use crate::event::{Event, Verdict};
+use crate::ids::{GroupName, NodeId};
+use crate::outbound::Outbound;
+
+/// Events waiting for the daemon. At the bound nothing more is dispatched: corosync keeps the rest, nothing is dropped.
+pub const EVENTS_MAX: usize = 1024;
+/// Groups joined at once: each costs a connection, 3 MB of shared memory and a descriptor.
+pub const GROUPS_MAX: usize = 64;
+/// `kill_node` orders under way.
+pub const KILLS_MAX: usize = 16;
+/// corosync waits 5 s for the answer to its shutdown question; then, as with a No, it stays.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// A call into corosync that lasts longer is told as stuck. The slowest healthy one, `initialize`, takes 3 to 6 ms.
+pub const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// How long [`Glue::close`] waits for corosync.
+pub const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// What can be chosen at the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Called inside the C callbacks of CPG, before anything else: for stamps of latency. It must only look; if it
+    /// panics, the connection is made anew.
+    pub probe: Option<fn(Probe)>,
+}
+
+/// Which callback is running.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probe {
+    /// `cpg_deliver_fn`.
+    Message,
+    /// `cpg_confchg_fn`.
+    View,
+    /// `cpg_totem_confchg_fn`.
+    Ring,
+}
+
+/// Commands to corosync. Every method returns at once; what comes of it is an [`Event`].
+#[derive(Clone)]
+pub struct Glue {
+    shared: Rc<Shared>,
+}
+
+/// The reports, in order.
+pub struct Events {
+    receiver: mpsc::Receiver<Event>,
+}
+
+/// What the commands share with the owner loop.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) state: RefCell<State>,
+    pub(crate) wake: Notify,
+}
+
+/// What is wanted, as the commands have left it. The owner loop compares it with what is, and acts on the difference;
+/// so it needs no queue of commands and is bounded by itself.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) up: bool,
+    pub(crate) closing: bool,
+    pub(crate) question_open: bool,
+    pub(crate) answer: Option<Verdict>,
+    pub(crate) kills: VecDeque<(NodeId, String)>,
+    pub(crate) kills_under_way: usize,
+    pub(crate) groups: BTreeMap<GroupName, Want>,
+    tickets: u64,
+}
+
+/// One wanted membership. Leaving and joining again makes a new ticket, so the two are never netted out.
+pub(crate) struct Want {
+    pub(crate) ticket: u64,
+    pub(crate) queue: Outbound,
+}
+
+impl Glue {
+    pub(crate) fn over(shared: Rc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Wants to be in `group`: joined as soon as corosync is there, and again after each loss. Twice is once.
+    pub fn join(&self, group: &GroupName) -> Result<(), Refused> {
+        let mut state = self.shared.state.borrow_mut();
+        if state.closing {
+            return Err(Refused::Closing);
+        }
+        if state.groups.contains_key(group) {
+            return Ok(());
+        }
+        if state.groups.len() >= GROUPS_MAX {
+            return Err(Refused::TooManyGroups(group.clone()));
+        }
+        state.tickets += 1;
+        let want = Want {
+            ticket: state.tickets,
+            queue: Outbound::default(),
+        };
+        state.groups.insert(group.clone(), want);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// No longer wants to be in `group`. What waits in its queue is dropped; say goodbye, and wait for its delivery,
+    /// before. The end is [`Event::Left`].
+    pub fn leave(&self, group: &GroupName) -> Result<(), Refused> {
+        let mut state = self.shared.state.borrow_mut();
+        if state.groups.remove(group).is_none() {
+            return Err(Refused::NotJoined(group.clone()));
+        }
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Queues a message for every member of `group`, ourselves included. Order is kept; a full corosync only delays.
+    /// Messages are sent from the moment corosync has taken the join, even before the own JOIN view.
+    pub fn multicast(&self, group: &GroupName, bytes: Vec<u8>) -> Result<(), Refused> {
+        let mut state = self.shared.state.borrow_mut();
+        if !state.up {
+            return Err(Refused::Down);
+        }
+        let want = state
+            .groups
+            .get_mut(group)
+            .ok_or_else(|| Refused::NotJoined(group.clone()))?;
+        want.queue.push(group, bytes)?;
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Answers corosync's shutdown question; the end is [`Event::ShutdownAnswered`].
+    pub fn answer_shutdown(&self, verdict: Verdict) -> Result<(), Refused> {
+        let mut state = self.shared.state.borrow_mut();
+        if !std::mem::take(&mut state.question_open) {
+            return Err(Refused::NothingAsked);
+        }
+        state.answer = Some(verdict);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Removes a node from the cluster: its corosync ends, without a word to its clients. `reason` goes into corosync's
+    /// log. The end is [`Event::KillOrdered`].
+    pub fn kill_node(&self, nodeid: NodeId, reason: &str) -> Result<(), Refused> {
+        let mut state = self.shared.state.borrow_mut();
+        if !state.up {
+            return Err(Refused::Down);
+        }
+        if reason.contains('\0') {
+            return Err(Refused::ReasonHoldsNul(nodeid));
+        }
+        if state.kills.len() + state.kills_under_way >= KILLS_MAX {
+            return Err(Refused::TooManyKills(nodeid));
+        }
+        state.kills.push_back((nodeid, reason.to_owned()));
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Leaves every group and releases every handle, within [`CLOSE_WITHIN`]. Go on reading events: the last one is
+    /// [`Event::Closed`].
+    pub fn close(&self) {
+        let mut state = self.shared.state.borrow_mut();
+        if !std::mem::replace(&mut state.closing, true) {
+            state.groups.clear();
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Messages of `group` that wait for corosync.
+    pub fn waiting(&self, group: &GroupName) -> usize {
+        self.queue(group, |queue| queue.waiting()).unwrap_or(0)
+    }
+
+    /// Messages of `group` that corosync has taken and not yet delivered back to us.
+    pub fn unreturned(&self, group: &GroupName) -> usize {
+        self.queue(group, |queue| queue.unreturned()).unwrap_or(0)
+    }
+
+    /// When the oldest message was sent that has not come back. Older than token + consensus: the ring is deaf.
+    pub fn oldest_unreturned(&self, group: &GroupName) -> Option<Instant> {
+        self.queue(group, |queue| queue.oldest_unreturned())
+            .flatten()
+    }
+
+    /// When a message of our own last came back on this connection.
+    pub fn last_own_delivery(&self, group: &GroupName) -> Option<Instant> {
+        self.queue(group, |queue| queue.last_return()).flatten()
+    }
+
+    fn queue<T>(&self, group: &GroupName, look: impl FnOnce(&Outbound) -> T) -> Option<T> {
+        self.shared
+            .state
+            .borrow()
+            .groups
+            .get(group)
+            .map(|want| look(&want.queue))
+    }
+}
+
+impl Events {
+    pub(crate) fn over(receiver: mpsc::Receiver<Event>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next report; `None` after [`Event::Closed`]. Safe to drop and call again.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.receiver.recv().await
+    }
+
+    /// The next report if one is there: to take a burst without going through the scheduler.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.receiver.try_recv().ok()
+    }
+}

@@ -1,0 +1,210 @@
+//! The names corosync gives to things: nodes, members, rings, groups, and our own connections.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// corosync's number of a node. Any `u32` but 0; not the o2cb node number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub u32);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One process in a CPG group.
+///
+/// `pid` is the number in the process's own pid namespace and is reused by the kernel: two members with the same
+/// numbers may be two incarnations.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// The node it runs on.
+    pub nodeid: NodeId,
+    /// Its process id on that node.
+    pub pid: u32,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.nodeid, self.pid)
+    }
+}
+
+/// Identity of a totem ring: its representative and a sequence number that grows with each formation.
+///
+/// Both sides of a partition can carry the same `seq`; only the pair tells rings apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct RingId {
+    /// The lowest nodeid in the ring.
+    pub nodeid: NodeId,
+    /// Grows by at least 4 with each formation; survives restarts.
+    pub seq: u64,
+}
+
+impl fmt::Display for RingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.nodeid, self.seq)
+    }
+}
+
+/// Why a member came or went (`cpg_reason_t`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Reason {
+    /// It called `cpg_join`.
+    Join,
+    /// It called `cpg_leave`.
+    Leave,
+    /// Its node left the ring without a word.
+    NodeDown,
+    /// Its node came into our ring, or we into its.
+    NodeUp,
+    /// It ended, or its corosync was stopped in good order. Says nothing about the node's kernel.
+    ProcDown,
+    /// A number that corosync 3.1 does not define.
+    Unknown(u32),
+}
+
+impl From<u32> for Reason {
+    fn from(raw: u32) -> Self {
+        match raw {
+            1 => Self::Join,
+            2 => Self::Leave,
+            3 => Self::NodeDown,
+            4 => Self::NodeUp,
+            5 => Self::ProcDown,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+/// Which life of the link to corosync something belongs to: 1 for the first, one more after each loss.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Connection(pub u64);
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Longest name we give to a group. CPG takes 128 bytes, but corosync writes one past a 128-byte name.
+pub const GROUP_NAME_LEN_MAX: usize = 126;
+
+/// The name of a group of ours: 1 to 126 bytes of printable ASCII.
+///
+/// No NUL, because corosync keys its tables by the C string and then tells only one of the groups that share it.
+/// Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GroupName(Arc<str>);
+
+/// A text that cannot name a group of ours.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("group name {0:?} is not 1 to {GROUP_NAME_LEN_MAX} bytes of printable ASCII")]
+pub struct InvalidGroupName(pub String);
+
+impl GroupName {
+    /// Takes a name that both corosync and every C program will spell the same way.
+    pub fn new(name: &str) -> Result<Self, InvalidGroupName> {
+        let fits = (1..=GROUP_NAME_LEN_MAX).contains(&name.len());
+        if fits && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidGroupName(name.to_owned()))
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for GroupName {
+    type Error = InvalidGroupName;
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(&name)
+    }
+}
+
+impl From<GroupName> for String {
+    fn from(name: GroupName) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl Borrow<str> for GroupName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// The name of anybody's group, as corosync holds it: up to 128 bytes, NUL and all.
+///
+/// `"x"` and `"x\0"` are two groups. Shown with C escapes, so that the difference can be seen.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RawName(pub Vec<u8>);
+
+impl fmt::Display for RawName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.escape_ascii().fmt(f)
+    }
+}
+
+impl fmt::Debug for RawName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_name_is_short_printable_ascii() {
+        assert_eq!(GroupName::new("ocfs2:A1").unwrap().as_str(), "ocfs2:A1");
+        assert!(GroupName::new(&"n".repeat(126)).is_ok());
+        for bad in ["", "x\0", "gr\u{fc}n", "line\n", &"n".repeat(127)] {
+            assert_eq!(GroupName::new(bad), Err(InvalidGroupName(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_raw_name_shows_its_nul() {
+        assert_eq!(RawName(b"groupd\0".to_vec()).to_string(), "groupd\\x00");
+    }
+
+    #[test]
+    fn every_reason_of_corosync_has_a_name_and_the_rest_keep_their_number() {
+        let known = [
+            Reason::Join,
+            Reason::Leave,
+            Reason::NodeDown,
+            Reason::NodeUp,
+            Reason::ProcDown,
+        ];
+        assert_eq!((1..=5).map(Reason::from).collect::<Vec<_>>(), known);
+        assert_eq!(Reason::from(0), Reason::Unknown(0));
+        assert_eq!(Reason::from(6), Reason::Unknown(6));
+    }
+}
