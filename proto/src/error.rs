@@ -44,20 +44,23 @@ pub enum DecodeError {
 /// Longest `held` of [`DecodeError::Invalid`], in characters: enough to recognise the value, too little to flood a log.
 const HELD_CHARS_MAX: usize = 80;
 
-/// A value that breaks `rule`, cut so that hostile bytes cannot grow an error.
+/// Cut so that hostile bytes cannot grow an error.
+pub(crate) fn shortened(held: &str) -> String {
+    match held.char_indices().nth(HELD_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &held[..end]),
+        None => held.to_owned(),
+    }
+}
+
+/// A value that breaks `rule`.
 pub(crate) fn invalid(
     field: impl Into<String>,
     held: impl ToString,
     rule: impl Into<String>,
 ) -> DecodeError {
-    let held = held.to_string();
-    let held = match held.char_indices().nth(HELD_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &held[..end]),
-        None => held,
-    };
     DecodeError::Invalid {
         field: field.into(),
-        held,
+        held: shortened(&held.to_string()),
         rule: rule.into(),
     }
 }

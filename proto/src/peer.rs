@@ -3,6 +3,11 @@
 //! Values carry only ordered collections, so two members that decode the same bytes also iterate alike.
 //! What a message means is not here; it is decided in `agent-core`.
 
+mod decode;
+mod encode;
+mod fields;
+pub mod limits;
+
 use std::{cmp::Ordering, collections::BTreeMap, fmt, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
@@ -38,13 +43,19 @@ impl fmt::Display for RingId {
     }
 }
 
-/// One member of a CPG group.
+/// One member of a CPG group. Shown as `nodeid:pid`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// corosync's node id.
     pub nodeid: u32,
     /// Process id on that node.
     pub pid: u32,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.nodeid, self.pid)
+    }
 }
 
 /// Names the view a message was sent in. A receiver that is in another view drops the message.
@@ -87,6 +98,7 @@ pub enum Body {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
     /// The kernel's random boot id.
+    #[serde(with = "crate::json::hex")]
     pub boot_id: [u8; 16],
     /// CLOCK_BOOTTIME in milliseconds when the daemon started.
     pub started_ms: u64,
@@ -109,6 +121,7 @@ pub struct Hello {
     /// Random number that this member goes by in the tags of later messages.
     pub nonce: u64,
     /// Handshake blocks as they came; [`crate::handshake`] parses and compares them.
+    #[serde(with = "crate::json::hex")]
     pub handshake: Vec<u8>,
     /// The table entry this node asks for.
     pub identity: Identity,
@@ -147,7 +160,7 @@ pub struct Entry {
     pub port: u16,
 }
 
-/// Total order of tables: step first, then ring.
+/// Total order of tables: step first, then ring. Shown as `step@ring`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// Grows by one with every agreed change.
@@ -221,7 +234,7 @@ pub enum Outcome {
     Done,
     /// The kernel refused; nothing of this step is left behind.
     Failed {
-        /// The kernel's errno.
+        /// The kernel's errno; 0 if the failure had none.
         errno: i32,
         /// The path it was about.
         path: String,
