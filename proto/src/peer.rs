@@ -143,6 +143,8 @@ pub struct Hello {
     pub release: String,
     /// Its kernel or its saved state could not be read; it answers nothing yet.
     pub incomplete: bool,
+    /// It was live without quorum while others went on, and is still live.
+    pub cut_off: bool,
 }
 
 /// One node as o2cb knows it. Only representable on the wire if the kernel would take it, see [`Entry::check`].
@@ -264,3 +266,6 @@ pub enum ProposalReason {
     /// An operator asked.
     Operator,
 }
+
+#[cfg(test)]
+mod tests;

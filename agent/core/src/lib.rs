@@ -1,1 +1,57 @@
-//! Not written yet.
+//! The part of o2cpg that decides: events in, effects out.
+//!
+//! [`Agent::handle`] takes one [`Event`] and appends to an ordered list what must happen ([`Effect`]). It
+//! does no I/O, reads no clock, starts no thread and iterates no unordered map; the same events give the
+//! same effects, in the daemon, in the simulator and in `o2cpg replay`.
+//!
+//! What the caller must do: deliver events in the order they happened, one at a time; perform the effects in
+//! the order given, before the next event; answer every [`Effect::Kernel`] with one [`Event::KernelDone`];
+//! give ticks that never go back.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`event`], [`effect`] | everything that can happen, everything we can ask for |
+//! | [`agent`] | one match that routes; the state |
+//! | [`view`] | CPG views, ring ids and quorum → who is here |
+//! | `exchange` | a view begins with everybody's Hello |
+//! | [`merge`] | the Hellos → what all hold in common, and the verdict on each |
+//! | [`table`] | the agreed node table; add and remove as steps of all members |
+//! | `work` | our part of a step: batches for the kernel, and the answer |
+//! | [`tree`] | what our kernel holds and which of it is ours |
+//! | [`identity`] | corosync's nodelist → the entry we ask for |
+//! | [`adopt`] | what was found at start: adopted, dropped, foreign, conflict |
+//! | [`pins`], [`leave`] | what must stay, and how this daemon ends |
+//! | [`wait`], [`waits`], [`refusal`], [`notice`] | every "not yet", every "no", and what people are told |
+//! | `ask`, [`status`] | clients and read-only snapshots |
+//! | [`timers`], [`policy`], [`saved`], [`ids`] | durations, settings, the state file, names |
+//!
+//! What must always hold is listed in DESIGN §10; `tests/src/sim/checkers.rs` checks it after every step.
+
+pub mod adopt;
+pub mod agent;
+mod ask;
+pub mod effect;
+pub mod event;
+mod exchange;
+pub mod identity;
+pub mod ids;
+pub mod leave;
+pub mod merge;
+pub mod notice;
+mod pairs;
+pub mod pins;
+pub mod policy;
+pub mod refusal;
+pub mod saved;
+pub mod status;
+pub mod table;
+pub mod timers;
+pub mod tree;
+pub mod view;
+pub mod wait;
+pub mod waits;
+mod work;
+
+pub use agent::Agent;
+pub use effect::{Effect, Effects};
+pub use event::Event;

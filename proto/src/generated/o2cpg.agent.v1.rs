@@ -87,6 +87,9 @@ pub struct Hello {
     /// its kernel or its saved state could not be read; it answers nothing yet
     #[prost(bool, tag = "14")]
     pub incomplete: bool,
+    /// it was live without quorum while others went on, and is still live
+    #[prost(bool, tag = "15")]
+    pub cut_off: bool,
     #[prost(oneof = "hello::Identity", tags = "4, 5")]
     pub identity: ::core::option::Option<hello::Identity>,
 }

@@ -99,6 +99,7 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
         absent: list("absent", hello.absent, limits::ABSENT_MAX, absent)?,
         release: bounded("release", hello.release, limits::RELEASE_LEN_MAX)?,
         incomplete: hello.incomplete,
+        cut_off: hello.cut_off,
     })
 }
 

@@ -82,6 +82,7 @@ fn hello(hello: &Hello) -> wire::Hello {
         absent: hello.absent.iter().copied().map(absent).collect(),
         release: cut(&hello.release, limits::RELEASE_LEN_MAX),
         incomplete: hello.incomplete,
+        cut_off: hello.cut_off,
     }
 }
 

@@ -1,0 +1,151 @@
+//! What was found at start: ours, unused, foreign, or in conflict (DESIGN §6). One verdict per thing, and
+//! nothing is wiped.
+
+use crate::event::Started;
+use crate::saved::Saved;
+use configfs::{Node, Tree};
+use proto::peer::{Entry, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What was made of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// adopted, dropped, foreign or conflict.
+    pub verdict: Word,
+    /// Which thing.
+    pub thing: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The four verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// Ours and consistent: taken over as it is.
+    Adopted,
+    /// Ours, and nothing needs it: not taken over.
+    Dropped,
+    /// Not ours: left alone and named.
+    Foreign,
+    /// Cannot be reconciled: this node takes part in nothing until a person has looked.
+    Conflict,
+}
+
+impl Word {
+    /// As in status and the journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Word::Adopted => "adopted",
+            Word::Dropped => "dropped",
+            Word::Foreign => "foreign",
+            Word::Conflict => "conflict",
+        }
+    }
+}
+
+/// The result of looking.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// One per thing.
+    pub verdicts: Vec<Verdict>,
+    /// The table as agreed before, if it still means something.
+    pub table: Option<Table>,
+    /// Entries that are ours.
+    pub written: BTreeMap<u8, Entry>,
+    /// Why this node may not take part.
+    pub conflict: Option<String>,
+}
+
+/// Compares the state file with the kernel.
+#[must_use]
+pub fn look(started: &Started) -> Found {
+    let mut found = Found::default();
+    let saved = match &started.saved {
+        Ok(saved) => saved.as_ref().filter(|saved| fits(saved, started, &mut found)),
+        Err(why) => {
+            found.say(Word::Conflict, "state file", why);
+            found.conflict = Some(format!("state file: {why}"));
+            None
+        }
+    };
+    match &started.kernel.tree {
+        Some(Ok(Some(tree))) => compare(tree, saved, &mut found),
+        Some(Ok(None)) => forget(saved, &mut found),
+        Some(Err(refusal)) => {
+            found.say(Word::Conflict, "kernel tree", &refusal.to_string());
+            found.conflict = Some(format!("kernel tree: {refusal}"));
+        }
+        None => {}
+    }
+    found
+}
+
+/// A state file of another boot says nothing about this kernel.
+fn fits(saved: &Saved, started: &Started, found: &mut Found) -> bool {
+    let same_boot = saved.boot_id == started.boot_id;
+    if !same_boot {
+        found.say(Word::Dropped, "state file", "it is of an earlier boot");
+    }
+    same_boot
+}
+
+fn forget(saved: Option<&Saved>, found: &mut Found) {
+    if saved.is_some_and(|saved| !saved.written.is_empty()) {
+        found.say(Word::Dropped, "state file", "the kernel holds no cluster any more");
+    }
+}
+
+fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
+    let Some(saved) = saved.filter(|saved| saved.cluster == tree.name) else {
+        found.say(
+            Word::Foreign,
+            &format!("cluster {}", tree.name),
+            "made by another program; compared when this node is to join",
+        );
+        for node in tree.nodes.values() {
+            found.say(Word::Foreign, &thing(node), "not in our state file");
+        }
+        return;
+    };
+    found.say(Word::Adopted, &format!("cluster {}", tree.name), "ours");
+    found.table.clone_from(&saved.table);
+    for node in tree.nodes.values() {
+        match saved.written.get(&node.num.as_u8()) {
+            Some(entry) if entry.name == node.name.as_str() && entry.address == node.address.as_ipv4() => {
+                found.say(Word::Adopted, &thing(node), "as we wrote it");
+                found.written.insert(entry.number, entry.clone());
+            }
+            Some(_) | None => found.say(Word::Foreign, &thing(node), "not in our state file"),
+        }
+    }
+    for name in tree.incomplete.keys() {
+        match saved.written.values().find(|entry| entry.name == name.as_str()) {
+            Some(entry) => {
+                found.say(Word::Adopted, &format!("node {name}"), "half made by us");
+                found.written.insert(entry.number, entry.clone());
+            }
+            None => found.say(Word::Foreign, &format!("node {name}"), "half made, not by us"),
+        }
+    }
+    for (name, region) in &tree.regions {
+        let state = if region.heartbeats() { "heartbeats" } else { "does not heartbeat" };
+        found.say(Word::Foreign, &format!("region {name}"), &format!("made by mount.ocfs2 or o2cb; {state}"));
+    }
+    let lost = saved.written.values().filter(|entry| !found.written.contains_key(&entry.number)).cloned();
+    for entry in lost.collect::<Vec<_>>() {
+        found.say(Word::Dropped, &format!("node {}", entry.name), "no longer in the kernel");
+    }
+}
+
+fn thing(node: &Node) -> String {
+    format!("node {node}")
+}
+
+impl Found {
+    fn say(&mut self, verdict: Word, thing: &str, why: &str) {
+        self.verdicts.push(Verdict { verdict, thing: thing.into(), why: why.into() });
+    }
+}

@@ -1,0 +1,363 @@
+//! The agent: one exhaustive match that routes each event. No policy here; see the module named in each arm.
+
+use crate::adopt::{self, Found};
+use crate::effect::{Effect, Effects};
+use crate::event::{ClusterConfig, Connected, Event, KernelView, Reason, Started, ViewChange};
+use crate::ids::{ClientId, Member, NodeId, OpId, Tick};
+use crate::leave::Leaving;
+use crate::notice::Notice;
+use crate::pins::Tokens;
+use crate::policy::Policy;
+use crate::table::Agreed;
+use crate::timers::{Timer, Timers};
+use crate::tree::Kernel;
+use crate::view::View;
+use crate::waits::Waits;
+use crate::work::Work;
+use proto::control::Condition;
+use proto::peer::{Hello, Live, Message, Previous, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything one agent knows. [`Agent::handle`] is the only way to change it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    pub(crate) now: Tick,
+    pub(crate) started: Option<Box<Started>>,
+    pub(crate) policy: Policy,
+    pub(crate) config: Option<ClusterConfig>,
+    pub(crate) found: Found,
+
+    pub(crate) link: Link,
+    pub(crate) view: View,
+    pub(crate) exchange: Exchange,
+    pub(crate) agreed: Option<Agreed>,
+
+    pub(crate) table: Option<Table>,
+    pub(crate) absent: BTreeMap<NodeId, Live>,
+    /// Nodes whose agent said Goodbye and has not come back.
+    pub(crate) left: BTreeSet<NodeId>,
+    /// The present view, once quorum has spoken about it and we have said Hello.
+    pub(crate) settled: Option<Previous>,
+    /// The settled view before the present one.
+    pub(crate) previous: Option<Previous>,
+    pub(crate) cut_off: bool,
+    pub(crate) seen_since: BTreeMap<NodeId, Tick>,
+
+    pub(crate) kernel: Kernel,
+    pub(crate) work: Option<Work>,
+    pub(crate) last_op: u64,
+
+    pub(crate) tokens: Tokens,
+    pub(crate) waiters: BTreeMap<ClientId, Condition>,
+    pub(crate) timers: Timers,
+    pub(crate) tries: Tries,
+    pub(crate) leaving: Leaving,
+    pub(crate) waits: Waits,
+    pub(crate) counters: Counters,
+}
+
+/// The connection to corosync.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Who we are on it; `None` while it is down.
+    pub up: Option<Connected>,
+    /// Why it is down.
+    pub why: String,
+    /// The call that does not return.
+    pub stuck: Option<String>,
+    /// When the present view began.
+    pub view_since: Tick,
+    /// Own messages that have not come back yet.
+    pub unheard: u32,
+    /// None has come back for longer than token + consensus.
+    pub deaf: bool,
+    /// After a pause: the probe that must come back before anything is decided.
+    pub probe: Option<u64>,
+}
+
+/// The Hellos of the present view.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Those that have come.
+    #[serde(with = "crate::pairs")]
+    pub hellos: BTreeMap<Member, Hello>,
+    /// Incarnations of the members, as far as known in this view.
+    #[serde(with = "crate::pairs")]
+    pub nonces: BTreeMap<Member, u64>,
+    /// We owe one.
+    pub owed: bool,
+    /// Ours that are on their way back to us.
+    pub outstanding: u32,
+    /// The last step begun in this view.
+    pub round: u32,
+    /// The last step we have answered.
+    pub answered: u32,
+    /// What the last Hello said was live here.
+    pub told: Live,
+    /// Removals we have proposed in this view.
+    pub proposed: BTreeSet<u8>,
+    /// Messages that came before the ring of our first view was known.
+    pub early: Vec<(Member, Message)>,
+}
+
+/// How often something was tried, for back-off.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tries {
+    /// Hellos said again after a refusal by a kernel.
+    pub hello: u32,
+    /// Removals proposed again after somebody needed the entry.
+    pub propose: u32,
+    /// Probes sent; each has the next number.
+    pub probe: u64,
+}
+
+/// Counted since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Views.
+    pub views: u64,
+    /// Messages delivered.
+    pub messages: u64,
+    /// Messages that were sent in another view.
+    pub stale: u64,
+    /// Messages that could not be read.
+    pub undecodable: u64,
+    /// Members listed whose node was not in the ring.
+    pub ghosts: u64,
+    /// Operations handed to the kernel.
+    pub kernel_ops: u64,
+    /// Batches that it refused.
+    pub kernel_refusals: u64,
+    /// Senders whose undecodable messages were reported once.
+    pub reported: BTreeSet<Member>,
+}
+
+/// Messages kept while the ring of our first view is not known; corosync says it within milliseconds.
+pub(crate) const EARLY_MAX: usize = 4096;
+
+impl Agent {
+    /// A new agent that knows nothing. The first event must be [`Event::Started`].
+    #[must_use]
+    pub fn new() -> Self {
+        Agent::default()
+    }
+
+    /// Takes one event, updates the state, appends to `fx` what must happen, in order. Cannot fail.
+    pub fn handle(&mut self, now: Tick, event: Event, fx: &mut Effects) {
+        self.now = now;
+        match event {
+            Event::Started(started) => self.start(*started, fx),
+            Event::ConfigChanged(config) => self.configure(config),
+            Event::PolicyChanged(policy) => self.change_policy(*policy),
+            Event::CorosyncUp(connected) => self.corosync_up(connected, fx),
+            Event::CorosyncLost { why } => self.corosync_lost(why, fx),
+            Event::CorosyncStuck { call } => self.link.stuck = Some(call),
+            Event::CorosyncUnstuck => self.link.stuck = None,
+            Event::ViewChanged(change) => self.view_changed(&change, fx),
+            Event::RingChanged { ring, nodes } => self.ring_changed(ring, nodes, fx),
+            Event::QuorumChanged { quorate, ring } => self.quorum_changed(quorate, ring),
+            Event::Delivered { from, body: Ok(message) } => self.delivered(from, message, fx),
+            Event::Delivered { from, body: Err(err) } => self.undecodable(from, &err.to_string(), fx),
+            Event::Asked(client, ask) => self.asked(client, ask, fx),
+            Event::ClientGone(client) => _ = self.waiters.remove(&client),
+            Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),
+            Event::KernelSeen(view) => self.kernel_seen(view, fx),
+            Event::TimerFired(token) => {
+                if let Some(timer) = self.timers.take(token) {
+                    self.ring_timer(timer, fx);
+                }
+            }
+            Event::Slept { ms } => self.slept(ms, fx),
+            Event::ShutdownAsked => self.answer_shutdown(fx),
+            Event::StopAsked { by } => self.stop_asked(by, fx),
+        }
+        self.advance(fx);
+    }
+
+    /// What may follow from any event, in this order.
+    fn advance(&mut self, fx: &mut Effects) {
+        self.say_hello_if_due(fx);
+        self.drive(fx);
+        self.work_if_due(fx);
+        self.tell_live(fx);
+        self.propose_removals(fx);
+        self.stop_if_possible(fx);
+        self.answer_waiters(fx);
+        self.note_waits(fx);
+    }
+
+    fn start(&mut self, started: Started, fx: &mut Effects) {
+        self.policy = started.policy.clone();
+        self.kernel.see(started.kernel.clone());
+        self.found = adopt::look(&started);
+        for verdict in &self.found.verdicts {
+            let crate::adopt::Verdict { verdict, thing, why } = verdict.clone();
+            fx.notice(Notice::Verdict { verdict: verdict.as_str().into(), thing, why });
+        }
+        self.table.clone_from(&self.found.table);
+        self.kernel.adopt(&self.found);
+        self.link.why = "not connected yet".into();
+        self.started = Some(Box::new(started));
+    }
+
+    fn configure(&mut self, config: ClusterConfig) {
+        if self.config.as_ref() != Some(&config) {
+            self.config = Some(config);
+            self.exchange.proposed.clear();
+            self.exchange.owed = true;
+        }
+    }
+
+    fn change_policy(&mut self, policy: Policy) {
+        if self.policy != policy {
+            self.policy = policy;
+            self.exchange.owed = true;
+        }
+    }
+
+    fn corosync_up(&mut self, connected: Connected, fx: &mut Effects) {
+        fx.notice(Notice::CorosyncUp { nodeid: connected.member.nodeid });
+        self.link = Link { view_since: self.now, ..Link::default() };
+        self.view = View::of(connected.member);
+        self.exchange = Exchange::default();
+        self.agreed = None;
+        self.link.up = Some(connected);
+    }
+
+    fn corosync_lost(&mut self, why: String, fx: &mut Effects) {
+        fx.notice(Notice::CorosyncLost { why: why.clone() });
+        self.remember_view();
+        self.link = Link { why, ..Link::default() };
+        self.view = View::default();
+        self.exchange = Exchange::default();
+        self.agreed = None;
+        self.absent.clear();
+        self.timers.cancel(Timer::Deaf);
+    }
+
+    fn view_changed(&mut self, change: &ViewChange, fx: &mut Effects) {
+        for (member, reason) in &change.left {
+            self.member_left(*member, *reason, fx);
+        }
+        for (member, _) in &change.joined {
+            self.seen_since.insert(NodeId(member.nodeid), self.now);
+            fx.notice(Notice::NodeJoined { node: NodeId(member.nodeid) });
+        }
+        self.view.change(change);
+        self.new_view();
+    }
+
+    fn member_left(&mut self, member: Member, reason: Reason, fx: &mut Effects) {
+        let node = NodeId(member.nodeid);
+        self.seen_since.insert(node, self.now);
+        let said_goodbye = self.left.contains(&node);
+        let how = match reason {
+            Reason::Leave if said_goodbye => "left",
+            Reason::NodeDown => "nodedown",
+            Reason::Leave | Reason::ProcDown | Reason::Join | Reason::NodeUp | Reason::Unknown(_) => "procdown",
+        };
+        // A process that ends without Goodbye says nothing about its node: its kernel may go on.
+        if how == "procdown" {
+            if let Some(hello) = self.agreed.as_ref().and_then(|agreed| agreed.hellos.get(&member)) {
+                self.absent.insert(node, hello.live);
+            }
+        }
+        fx.notice(Notice::NodeLeft { node, how: how.into() });
+    }
+
+    fn ring_changed(&mut self, ring: crate::ids::RingId, nodes: BTreeSet<NodeId>, fx: &mut Effects) {
+        self.absent.retain(|node, _| nodes.contains(node));
+        self.left.retain(|node| nodes.contains(node));
+        self.view.ring_changed(ring, nodes);
+        let ghosts = self.view.ghosts();
+        if !ghosts.is_empty() {
+            self.counters.ghosts += ghosts.len() as u64;
+            fx.notice(Notice::Ghosts { members: ghosts });
+        }
+        self.new_view();
+        for (from, message) in std::mem::take(&mut self.exchange.early) {
+            self.delivered(from, message, fx);
+        }
+    }
+
+    fn quorum_changed(&mut self, quorate: bool, ring: crate::ids::RingId) {
+        if self.view.quorum_changed(ring, quorate) && self.view.is_settled() {
+            self.exchange.owed = true;
+        }
+    }
+
+    /// Everything that was said in the view before counts no more.
+    fn new_view(&mut self) {
+        self.counters.views += 1;
+        self.remember_view();
+        self.agreed = None;
+        let early = std::mem::take(&mut self.exchange.early);
+        self.exchange = Exchange { owed: true, early, ..Exchange::default() };
+        self.link.view_since = self.now;
+    }
+
+    /// What we were in counts as "before" from here on, if quorum ever spoke about it.
+    fn remember_view(&mut self) {
+        if let Some(settled) = self.settled.take() {
+            self.previous = Some(settled);
+        }
+    }
+
+    fn kernel_seen(&mut self, view: KernelView, fx: &mut Effects) {
+        let before = (self.kernel.mounts.clone(), self.kernel.held(), self.is_local());
+        let busy = self.work.as_ref().is_some_and(Work::in_kernel);
+        let view = KernelView { tree: view.tree.filter(|_| !busy), ..view };
+        self.kernel.see(view);
+        if self.kernel.mounts != before.0 {
+            let mounts = self.kernel.mounts.iter().map(|mount| mount.path.clone()).collect();
+            fx.notice(Notice::Mounts { mounts });
+        }
+        if (self.kernel.held(), self.is_local()) != (before.1, before.2) {
+            fx.notice(Notice::Drift { what: "entries of ours were changed by another program".into() });
+            self.exchange.owed = true;
+        }
+    }
+
+    fn undecodable(&mut self, from: Member, why: &str, fx: &mut Effects) {
+        self.counters.undecodable += 1;
+        if self.counters.reported.insert(from) {
+            fx.notice(Notice::Dropped { from: from.nodeid, why: format!("pid {}: {why}", from.pid) });
+        }
+    }
+
+    fn ring_timer(&mut self, timer: Timer, fx: &mut Effects) {
+        match timer {
+            Timer::Deaf => self.link.deaf = self.link.unheard > 0,
+            Timer::HelloAgain => self.exchange.owed = true,
+            Timer::ProposeAgain => self.propose_again(fx),
+            Timer::GoodbyeLost => self.leave_now(fx),
+            Timer::Reminder => self.remind(fx),
+        }
+    }
+
+    /// After a pause nothing we hold is trusted until a message of our own has come back and the kernel was
+    /// looked at again (DESIGN §3.6).
+    fn slept(&mut self, ms: u64, fx: &mut Effects) {
+        fx.notice(Notice::Slept { ms });
+        fx.push(Effect::LookAtKernel);
+        self.tries.probe += 1;
+        self.link.probe = Some(self.tries.probe);
+        self.say(proto::peer::Body::Probe(self.tries.probe), fx);
+    }
+
+    /// This process as a CPG member, while connected.
+    #[must_use]
+    pub fn member(&self) -> Option<Member> {
+        self.link.up.as_ref().map(|up| up.member)
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.member().is_some_and(|me| self.kernel.is_local(me.nodeid))
+    }
+
+    pub(crate) fn new_op(&mut self) -> OpId {
+        self.last_op += 1;
+        OpId(self.last_op)
+    }
+}

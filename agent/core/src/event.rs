@@ -1,0 +1,228 @@
+//! Everything that can happen to an agent. `inputs.rs` of the daemon builds these; it wraps, it never judges.
+
+use crate::ids::{ClientId, Member, NodeId, OpId, RingId, TimerToken};
+use crate::policy::Policy;
+use crate::saved::Saved;
+use proto::control::Ask;
+use proto::peer::{DecodeError, Message};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// One thing that happened. The recorder writes it down before the core sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// First event of every run: who we are, and what was found.
+    Started(Box<Started>),
+    /// cmap was read, for the first time or again.
+    ConfigChanged(ClusterConfig),
+    /// The settings were read again (SIGHUP or cmap) and hold from here on.
+    PolicyChanged(Box<Policy>),
+    /// libcpg is connected and the group join is on its way.
+    CorosyncUp(Connected),
+    /// The connection broke; everything still queued to us is lost.
+    CorosyncLost {
+        /// What was seen: a call and its error, or a hang-up.
+        why: String,
+    },
+    /// A call into corosync did not return within its deadline.
+    CorosyncStuck {
+        /// Which call.
+        call: String,
+    },
+    /// The call that was stuck has returned.
+    CorosyncUnstuck,
+    /// The member list of our group changed (CPG confchg).
+    ViewChanged(ViewChange),
+    /// The ring stands (CPG totem callback); it follows the view changes that node losses and merges cause.
+    RingChanged {
+        /// Its identity.
+        ring: RingId,
+        /// Nodes in it.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// Quorum of one ring. corosync reports it after the CPG side of the same change.
+    QuorumChanged {
+        /// Whether the ring may go on.
+        quorate: bool,
+        /// The ring it speaks of.
+        ring: RingId,
+    },
+    /// A message came in agreed order. Undecodable bytes are an event too: every member got the same ones.
+    Delivered {
+        /// Who sent it.
+        from: Member,
+        /// What it says.
+        body: Result<Message, DecodeError>,
+    },
+    /// A client of the control socket asks.
+    Asked(ClientId, Ask),
+    /// A client's connection is closed.
+    ClientGone(ClientId),
+    /// A batch of kernel operations ended; the tree was read again after it.
+    KernelDone(OpId, KernelOutcome),
+    /// The kernel's side was looked at, because something there changed or because we asked.
+    KernelSeen(KernelView),
+    /// A timer rang.
+    TimerFired(TimerToken),
+    /// This process or machine stood still for longer than it should have.
+    Slept {
+        /// For how long.
+        ms: u64,
+    },
+    /// corosync asks whether it may shut down.
+    ShutdownAsked,
+    /// The service manager or a person asks this daemon to end.
+    StopAsked {
+        /// "SIGTERM", "SIGINT", …
+        by: String,
+    },
+}
+
+/// What the daemon knows before it talks to anybody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Of the running kernel: /proc/sys/kernel/random/boot_id.
+    pub boot_id: [u8; 16],
+    /// CLOCK_BOOTTIME of this daemon's start, ms.
+    pub started_ms: u64,
+    /// Of the daemon, for people.
+    pub release: String,
+    /// "kernel" or "model".
+    pub backend: String,
+    /// uname -n: the node name where corosync's nodelist has none.
+    pub hostname: String,
+    /// uname -r.
+    pub kernel_release: String,
+    /// Settings in force.
+    pub policy: Policy,
+    /// The state file in /run, or why it cannot be used.
+    pub saved: Result<Option<Saved>, String>,
+    /// The kernel's side as found.
+    pub kernel: KernelView,
+    /// Process id of this daemon.
+    pub pid: u32,
+}
+
+/// The connection to corosync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connected {
+    /// This process as a CPG member.
+    pub member: Member,
+    /// Chosen at random by the shell, new for each connection: tells two lives of one (nodeid, pid) apart.
+    pub nonce: u64,
+}
+
+/// How a member came or went: corosync's word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reason {
+    /// The process joined the group.
+    Join,
+    /// The process left the group.
+    Leave,
+    /// Its node went.
+    NodeDown,
+    /// Its node came, with the process already in the group.
+    NodeUp,
+    /// The process ended without leaving. Says nothing about its node.
+    ProcDown,
+    /// A word this release does not know.
+    Unknown(u32),
+}
+
+/// One CPG confchg.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewChange {
+    /// After the change.
+    pub members: BTreeSet<Member>,
+    /// Who went, and how.
+    pub left: Vec<(Member, Reason)>,
+    /// Who came, and how.
+    pub joined: Vec<(Member, Reason)>,
+}
+
+/// What we use of cmap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterConfig {
+    /// totem.cluster_name.
+    pub cluster_name: String,
+    /// nodelist, by nodeid; positions mean nothing.
+    pub nodes: BTreeMap<NodeId, ConfiguredNode>,
+    /// Effective token time.
+    pub token_ms: u32,
+    /// Effective consensus time.
+    pub consensus_ms: u32,
+}
+
+/// One node of corosync's nodelist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfiguredNode {
+    /// nodelist.node.N.name, if it is set.
+    pub name: Option<String>,
+    /// The address of the chosen link, or why there is no IPv4 in it. Host names are resolved by the shell.
+    pub address: Result<Ipv4Addr, String>,
+}
+
+/// What the kernel's side looked like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelView {
+    /// configfs; `Ok(None)` where no cluster exists yet.
+    pub tree: Option<Result<Option<configfs::Tree>, KernelRefusal>>,
+    /// ocfs2 mounts of this machine; `None` where they were not looked at.
+    pub mounts: Option<Vec<Mount>>,
+}
+
+/// One mounted ocfs2 volume.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mount {
+    /// As in mountinfo.
+    pub device: String,
+    /// Mount point.
+    pub path: String,
+    /// Volume id in capital hex, where the shell could find it out.
+    pub uuid: Option<String>,
+}
+
+/// How a batch of kernel operations ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KernelOutcome {
+    /// `Err`: where it stopped; the operations before it were done.
+    pub result: Result<(), KernelRefusal>,
+    /// Read back afterwards.
+    pub tree: Result<Option<configfs::Tree>, KernelRefusal>,
+}
+
+/// The kernel said no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{what}: {path}: {}", errno_text(*.errno))]
+pub struct KernelRefusal {
+    /// 0 where there is none (unreadable answer, value not taken).
+    pub errno: i32,
+    /// Path in configfs.
+    pub path: String,
+    /// What was tried.
+    pub what: String,
+}
+
+/// The errnos a node tree really gives, in the kernel's own words and ours.
+#[must_use]
+pub fn errno_text(errno: i32) -> String {
+    let (name, text) = match errno {
+        0 => return "the value was not taken".into(),
+        1 => ("EPERM", "not permitted here"),
+        2 => ("ENOENT", "no such entry"),
+        13 => ("EACCES", "permission denied"),
+        16 => ("EBUSY", "still in use, or already set"),
+        17 => ("EEXIST", "already taken by another entry"),
+        19 => ("ENODEV", "no such device"),
+        22 => ("EINVAL", "not valid, or not now"),
+        28 => ("ENOSPC", "only one cluster can exist"),
+        30 => ("EROFS", "read-only"),
+        34 => ("ERANGE", "out of range"),
+        36 => ("ENAMETOOLONG", "name too long"),
+        39 => ("ENOTEMPTY", "not empty"),
+        99 => ("EADDRNOTAVAIL", "the address is not on this host"),
+        other => return format!("errno {other}"),
+    };
+    format!("{name} ({text})")
+}

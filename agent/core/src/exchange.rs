@@ -1,0 +1,377 @@
+//! A view begins with everybody's Hello; when all are in, all members know the same, and changes are made
+//! one step at a time (see `table.rs`). A second Hello of somebody starts the exchange again.
+
+use crate::agent::{Agent, EARLY_MAX};
+use crate::effect::{Effect, Effects};
+use crate::event::ClusterConfig;
+use crate::identity;
+use crate::ids::{Member, NodeId};
+use crate::merge::merge;
+use crate::notice::Notice;
+use crate::refusal::Refusal;
+use crate::saved::Saved;
+use crate::table::{Agreed, Ended, Standing};
+use crate::timers::{Timer, backoff_ms};
+use configfs::HeartbeatMode;
+use proto::handshake::{Blocks, Facts};
+use proto::peer::{Absent, Answer, Body, Entry, Hello, Identity, Incarnation, Live, Message, Outcome};
+use proto::peer::{Previous, Proposal, ProposalReason};
+use proto::version;
+use std::collections::BTreeSet;
+
+impl Agent {
+    /// Sends in the present view, if there is one.
+    pub(crate) fn say(&mut self, body: Body, fx: &mut Effects) {
+        let Some(mut view) = self.view.tag(&self.exchange.nonces) else { return };
+        if matches!(body, Body::Hello(_)) {
+            view.members.iter_mut().for_each(|(_, nonce)| *nonce = 0);
+        }
+        self.link.unheard += 1;
+        self.timers.set_unless_running(Timer::Deaf, self.deaf_after_ms(), fx);
+        fx.push(Effect::Multicast(Box::new(Message { view, body })));
+    }
+
+    /// Token plus consensus: after that corosync itself would have reported a broken ring.
+    fn deaf_after_ms(&self) -> u64 {
+        let times = self.config.as_ref().map_or((3000, 3600), |config| (config.token_ms, config.consensus_ms));
+        u64::from(times.0) + u64::from(times.1)
+    }
+
+    /// Takes a message in agreed order. One that was sent in another view changes nothing.
+    pub(crate) fn delivered(&mut self, from: Member, message: Message, fx: &mut Effects) {
+        self.counters.messages += 1;
+        let mine = self.member() == Some(from);
+        if mine {
+            self.link.unheard = self.link.unheard.saturating_sub(1);
+            self.link.deaf = false;
+            self.timers.cancel(Timer::Deaf);
+            if self.link.unheard > 0 {
+                self.timers.set(Timer::Deaf, self.deaf_after_ms(), fx);
+            }
+        }
+        if self.view.is_opening() && self.view.ring().is_none() && self.exchange.early.len() < EARLY_MAX {
+            self.exchange.early.push((from, message));
+            return;
+        }
+        let listed = message.view.members.iter().any(|(member, _)| *member == from);
+        if !listed || !self.view.is_named_by(&message.view, &self.exchange.nonces) {
+            self.counters.stale += 1;
+            return;
+        }
+        match message.body {
+            Body::Hello(hello) => self.heard_hello(from, *hello, fx),
+            Body::Answer(answer) => self.heard_answer(from, answer, fx),
+            Body::Proposal(proposal) => self.heard_proposal(proposal),
+            Body::Live(live) => self.heard_live(from, live),
+            Body::Probe(id) if mine && self.link.probe == Some(id) => self.link.probe = None,
+            Body::Probe(_) => {}
+            Body::Goodbye(_) => self.heard_goodbye(from, fx),
+        }
+    }
+
+    fn heard_hello(&mut self, from: Member, hello: Hello, fx: &mut Effects) {
+        let mine = self.member() == Some(from);
+        let exchange = &mut self.exchange;
+        exchange.nonces.insert(from, hello.nonce);
+        if mine {
+            exchange.outstanding = exchange.outstanding.saturating_sub(1);
+        }
+        if exchange.hellos.contains_key(&from) {
+            exchange.hellos.clear();
+            exchange.proposed.clear();
+            exchange.round += 1;
+            exchange.owed |= !mine && exchange.outstanding == 0;
+            self.agreed = None;
+        }
+        self.left.remove(&NodeId(from.nodeid));
+        self.exchange.hellos.insert(from, hello);
+        if self.agreed.is_none() && self.view.live().iter().all(|member| self.exchange.hellos.contains_key(member)) {
+            self.agree(fx);
+        }
+    }
+
+    fn agree(&mut self, fx: &mut Effects) {
+        let agreed = merge(self.exchange.hellos.clone(), self.view.ring_nodes());
+        if let Some(ring) = self.view.ring() {
+            let members = agreed.hellos.keys().map(|member| member.nodeid).collect();
+            fx.notice(Notice::View { ring, members, quorate: agreed.quorate });
+        }
+        for (member, standing) in &agreed.standing {
+            if let Standing::Refused(refusal) = standing {
+                fx.notice(refused(*member, refusal));
+            }
+        }
+        for (member, refusal) in &agreed.troubles {
+            fx.notice(refused(*member, refusal));
+            let cut_off = matches!(refusal, Refusal::LiveWithoutQuorum { .. });
+            self.cut_off |= cut_off && self.member() == Some(*member);
+        }
+        self.absent.clone_from(&agreed.absent);
+        self.agreed = Some(agreed);
+        self.keep_table(fx);
+        self.retry_if_refused(fx);
+    }
+
+    /// The newest table of a quorate view is the one to go on with after a restart.
+    fn keep_table(&mut self, fx: &mut Effects) {
+        let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.quorate) else { return };
+        if agreed.table.version.step > 0 && self.table.as_ref() != Some(&agreed.table) {
+            self.table = Some(agreed.table.clone());
+            self.save(fx);
+        }
+    }
+
+    pub(crate) fn save(&mut self, fx: &mut Effects) {
+        let Some(started) = &self.started else { return };
+        fx.push(Effect::Save(Box::new(Saved {
+            boot_id: started.boot_id,
+            cluster: self.config.as_ref().map_or_else(String::new, |config| config.cluster_name.clone()),
+            table: self.table.clone(),
+            written: self.kernel.written.clone(),
+        })));
+    }
+
+    fn heard_answer(&mut self, from: Member, answer: Answer, fx: &mut Effects) {
+        let failed = match &answer.outcome {
+            Outcome::Failed { errno, path, what } => {
+                Some(crate::event::KernelRefusal { errno: *errno, path: path.clone(), what: what.clone() })
+            }
+            Outcome::Done | Outcome::Held(_) => None,
+        };
+        let taken = self.agreed.as_mut().is_some_and(|agreed| agreed.answer(from, answer.round, answer.outcome));
+        if let Some(refusal) = failed.filter(|_| taken) {
+            fx.notice(Notice::KernelRefused { what: format!("node {}: {refusal}", from.nodeid) });
+        }
+    }
+
+    fn heard_proposal(&mut self, proposal: Proposal) {
+        if let Some(agreed) = self.agreed.as_mut() {
+            agreed.propose(proposal);
+        }
+    }
+
+    fn heard_live(&mut self, from: Member, live: Live) {
+        if let Some(hello) = self.agreed.as_mut().and_then(|agreed| agreed.hellos.get_mut(&from)) {
+            hello.live = live;
+        }
+    }
+
+    /// Carries the change in progress as far as the answers allow.
+    pub(crate) fn drive(&mut self, fx: &mut Effects) {
+        while let (Some(agreed), Some(ring)) = (self.agreed.as_mut(), self.view.ring()) {
+            let next = if agreed.step.is_some() {
+                let Some((ended, forced)) = agreed.end(ring) else { return };
+                self.step_ended(ended, fx);
+                forced
+            } else {
+                None
+            };
+            let Some(agreed) = self.agreed.as_mut() else { return };
+            let Some(kind) = next.or_else(|| agreed.next()) else {
+                self.retry_if_refused(fx);
+                return;
+            };
+            self.exchange.round += 1;
+            fx.notice(Notice::Step { round: self.exchange.round, what: kind.text() });
+            agreed.begin(self.exchange.round, kind, self.now);
+        }
+    }
+
+    fn step_ended(&mut self, ended: Ended, fx: &mut Effects) {
+        self.keep_table(fx);
+        match ended {
+            Ended::Quiet => {}
+            Ended::TableChanged(change) => {
+                let step = self.table.as_ref().map_or(0, |table| table.version.step);
+                fx.notice(Notice::Table { step, change });
+            }
+            Ended::Admitted(member) if self.member() == Some(member) => {
+                self.tries.hello = 0;
+                fx.notice(Notice::Ready);
+            }
+            Ended::Admitted(member) => {
+                fx.notice(Notice::Table {
+                    step: self.table.as_ref().map_or(0, |table| table.version.step),
+                    change: format!("node {} is ready", member.nodeid),
+                });
+            }
+        }
+    }
+
+    /// What a kernel refused may be possible later: whoever is concerned says Hello again, with back-off.
+    fn retry_if_refused(&mut self, fx: &mut Effects) {
+        let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return };
+        let kernel_refused = matches!(agreed.standing.get(&me), Some(Standing::Refused(Refusal::Kernel(_))));
+        let add_refused = agreed.refused.values().any(|(entry, _, _)| entry.nodeid == me.nodeid);
+        let concerned = kernel_refused || add_refused || agreed.misaligned.contains_key(&me);
+        if concerned && !self.timers.is_running(Timer::HelloAgain) {
+            self.timers.set(Timer::HelloAgain, backoff_ms(self.tries.hello), fx);
+            self.tries.hello += 1;
+        }
+        let first = agreed.established().first() == Some(&me);
+        if first && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
+            self.timers.set(Timer::ProposeAgain, backoff_ms(self.tries.propose), fx);
+            self.tries.propose += 1;
+        }
+    }
+
+    /// Says what we are, when it is owed, our kernel is at rest and quorum has spoken about this ring.
+    pub(crate) fn say_hello_if_due(&mut self, fx: &mut Effects) {
+        let due = self.exchange.owed && self.view.is_settled() && self.work.is_none() && !self.leaving.has_spoken();
+        let (true, Some(config)) = (due, self.config.clone()) else { return };
+        let Some(hello) = self.hello(&config) else { return };
+        let Some(ring) = self.view.ring() else { return };
+        self.exchange.owed = false;
+        self.exchange.outstanding += 1;
+        self.exchange.told = hello.live;
+        self.settled = Some(Previous { ring, quorate: hello.quorate });
+        self.say(Body::Hello(Box::new(hello)), fx);
+    }
+
+    fn hello(&self, config: &ClusterConfig) -> Option<Hello> {
+        let (started, up) = (self.started.as_ref()?, self.link.up.as_ref()?);
+        Some(Hello {
+            incarnation: Incarnation { boot_id: started.boot_id, started_ms: started.started_ms },
+            nonce: up.nonce,
+            handshake: self.handshake(config),
+            identity: match self.own_entry() {
+                Ok(entry) => Identity::Entry(entry),
+                Err(refusal) => Identity::Unfit(refusal.to_string()),
+            },
+            table: self.table.clone(),
+            held: self.kernel.held(),
+            local: self.kernel.is_local(up.member.nodeid),
+            quorate: self.view.is_quorate(),
+            previous: self.previous,
+            live: self.kernel.live(),
+            absent: self.absent.iter().map(|(node, live)| Absent { nodeid: node.0, live: *live }).collect(),
+            release: started.release.clone(),
+            incomplete: self.found.conflict.is_some() || self.kernel.unreadable().is_some(),
+            cut_off: self.cut_off && self.kernel.live().is_live(),
+        })
+    }
+
+    /// The entry we ask for, or the first reason why we cannot.
+    pub(crate) fn own_entry(&self) -> Result<Entry, Refusal> {
+        let (Some(config), Some(started), Some(me)) = (&self.config, &self.started, self.member()) else {
+            return Err(Refusal::Unreadable("corosync's configuration".into()));
+        };
+        if let Some(conflict) = &self.found.conflict {
+            return Err(Refusal::Unreadable(conflict.clone()));
+        }
+        if let Some(refusal) = self.kernel.unreadable() {
+            return Err(Refusal::Unreadable(refusal.to_string()));
+        }
+        if let Some(tree) = self.kernel.tree().filter(|tree| tree.name != config.cluster_name) {
+            return Err(Refusal::OtherCluster { found: tree.name.clone(), wanted: config.cluster_name.clone() });
+        }
+        identity::entry(config, &self.policy, NodeId(me.nodeid), &started.hostname)
+    }
+
+    fn handshake(&self, config: &ClusterConfig) -> Vec<u8> {
+        let attributes = &self.policy.attributes;
+        let facts = Facts {
+            cluster_name: config.cluster_name.clone(),
+            stack: "o2cb".into(),
+            idle_timeout_ms: attributes.idle_timeout_ms,
+            keepalive_delay_ms: attributes.keepalive_delay_ms,
+            reconnect_delay_ms: attributes.reconnect_delay_ms,
+            dead_threshold: attributes.dead_threshold,
+            heartbeat_mode_global: attributes.heartbeat_mode == HeartbeatMode::Global,
+            forget: self.policy.forget,
+            token_ms: config.token_ms,
+            nodelist_hash: nodelist_hash(config),
+            protocol: (version::MIN, version::CURRENT),
+            features: 0,
+        };
+        Blocks::produce(&facts).encode()
+    }
+
+    /// Tells the others when something here became live, or no longer is.
+    pub(crate) fn tell_live(&mut self, fx: &mut Effects) {
+        let live = self.kernel.live();
+        if self.agreed.is_none() || self.exchange.outstanding > 0 || live == self.exchange.told {
+            return;
+        }
+        self.exchange.told = live;
+        self.say(Body::Live(live), fx);
+        if self.cut_off && !live.is_live() {
+            self.cut_off = false;
+            self.exchange.owed = true;
+        }
+    }
+
+    /// The first of the established members asks for what the policy wants gone.
+    pub(crate) fn propose_removals(&mut self, fx: &mut Effects) {
+        if self.may_act().is_err() {
+            return;
+        }
+        let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return };
+        if !agreed.quorate || agreed.step.is_some() || agreed.established().first() != Some(&me) {
+            return;
+        }
+        let asked = |entry: &&Entry| {
+            agreed.proposals.contains_key(&entry.number) || self.exchange.proposed.contains(&entry.number)
+        };
+        let entries = agreed.table.entries.values().filter(|entry| !asked(entry));
+        let wanted = entries.filter_map(|entry| Some(Proposal { number: entry.number, reason: self.forgets(entry)? }));
+        for proposal in wanted.collect::<Vec<_>>() {
+            self.exchange.proposed.insert(proposal.number);
+            self.say(Body::Proposal(proposal), fx);
+        }
+    }
+
+    /// Why the policy wants this entry gone, if it does.
+    pub(crate) fn forgets(&self, entry: &Entry) -> Option<ProposalReason> {
+        let gone = !self.view.in_ring(NodeId(entry.nodeid));
+        match self.policy.forget {
+            _ if !gone => None,
+            crate::policy::Forget::Gone => Some(ProposalReason::Gone),
+            crate::policy::Forget::Unconfigured if self.is_configured(entry) => None,
+            crate::policy::Forget::Unconfigured => Some(ProposalReason::Unconfigured),
+        }
+    }
+
+    /// Whether corosync's nodelist still has this very node.
+    pub(crate) fn is_configured(&self, entry: &Entry) -> bool {
+        let node = self.config.as_ref().and_then(|config| config.nodes.get(&NodeId(entry.nodeid)));
+        node.is_some_and(|node| {
+            node.address.as_ref() == Ok(&entry.address)
+                && identity::number(&self.policy, NodeId(entry.nodeid)) == Ok(entry.number)
+        })
+    }
+
+    pub(crate) fn propose_again(&mut self, fx: &mut Effects) {
+        let Some(agreed) = self.agreed.as_ref() else { return };
+        let kept: BTreeSet<u8> = agreed.kept.keys().copied().collect();
+        let entries = kept.into_iter().filter_map(|number| agreed.table.entries.get(&number).cloned());
+        for entry in entries.collect::<Vec<_>>() {
+            let reason = self.forgets(&entry).unwrap_or(ProposalReason::Unconfigured);
+            self.say(Body::Proposal(Proposal { number: entry.number, reason }), fx);
+        }
+    }
+}
+
+fn refused(member: Member, refusal: &Refusal) -> Notice {
+    Notice::Refused {
+        node: NodeId(member.nodeid),
+        what: refusal.to_string(),
+        cause: refusal.cause(),
+        fix: refusal.fix(),
+    }
+}
+
+/// FNV-1a over the nodelist: shown to peers so that a stale nodelist is noticed, decides nothing.
+fn nodelist_hash(config: &ClusterConfig) -> u64 {
+    let text = config.nodes.iter().map(|(id, node)| format!("{id} {:?} {:?}\n", node.name, node.address));
+    let bytes: Vec<u8> = text.flat_map(String::into_bytes).collect();
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl Agreed {
+    /// The member of a node, if one has said Hello.
+    #[must_use]
+    pub fn of_node(&self, node: NodeId) -> Option<(&Member, &Hello)> {
+        self.hellos.iter().find(|(member, _)| member.nodeid == node.0)
+    }
+}

@@ -1,0 +1,97 @@
+//! The end of this daemon, and corosync's question: never while something is pinned (DESIGN §5).
+//!
+//! Every way out leaves the kernel as it is. A daemon that was asked to end while pinned stays, says which
+//! pins, and goes when the last is gone.
+
+use crate::agent::Agent;
+use crate::effect::{Effect, Effects, Exit, ShutdownVerdict};
+use crate::ids::{Member, NodeId};
+use crate::notice::Notice;
+use crate::pins::{self, Pin};
+use crate::timers::{GOODBYE_MS, Timer};
+use proto::peer::Body;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// How far we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Leaving {
+    /// Nobody has asked.
+    #[default]
+    No,
+    /// Asked, and not gone yet: pinned, or the kernel thread is busy.
+    Asked {
+        /// By whom.
+        by: String,
+    },
+    /// Goodbye is on its way.
+    GoodbyeSent,
+    /// Nothing more is done.
+    Gone,
+}
+
+impl Leaving {
+    /// Whether we have said Goodbye: nothing is said after it.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        matches!(self, Leaving::GoodbyeSent | Leaving::Gone)
+    }
+}
+
+impl Agent {
+    /// What keeps this daemon.
+    #[must_use]
+    pub fn pins(&self) -> BTreeSet<Pin> {
+        pins::of_daemon(&self.kernel, &self.tokens)
+    }
+
+    fn pin_texts(&self) -> Vec<String> {
+        self.pins().iter().map(Pin::to_string).collect()
+    }
+
+    pub(crate) fn stop_asked(&mut self, by: String, fx: &mut Effects) {
+        fx.notice(Notice::StopAsked { by: by.clone(), pins: self.pin_texts() });
+        fx.push(Effect::LookAtKernel);
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Asked { by };
+        }
+    }
+
+    pub(crate) fn stop_if_possible(&mut self, fx: &mut Effects) {
+        let asked = matches!(self.leaving, Leaving::Asked { .. });
+        if !asked || self.work.is_some() || !self.pins().is_empty() {
+            return;
+        }
+        if !self.view.is_open() {
+            return self.leave_now(fx);
+        }
+        self.say(Body::Goodbye("asked to end".into()), fx);
+        self.leaving = Leaving::GoodbyeSent;
+        self.timers.set(Timer::GoodbyeLost, GOODBYE_MS, fx);
+    }
+
+    /// The LEAVE that follows a Goodbye is a clean one; any other end of a process is not.
+    pub(crate) fn heard_goodbye(&mut self, from: Member, fx: &mut Effects) {
+        self.left.insert(NodeId(from.nodeid));
+        if self.member() == Some(from) {
+            self.leave_now(fx);
+        }
+    }
+
+    pub(crate) fn leave_now(&mut self, fx: &mut Effects) {
+        if self.leaving == Leaving::Gone {
+            return;
+        }
+        self.leaving = Leaving::Gone;
+        self.timers.cancel(Timer::GoodbyeLost);
+        fx.push(Effect::LeaveGroup);
+        fx.push(Effect::Exit(Exit::Asked));
+    }
+
+    pub(crate) fn answer_shutdown(&mut self, fx: &mut Effects) {
+        let pins = self.pin_texts();
+        let yes = pins.is_empty();
+        fx.push(Effect::AnswerShutdown(if yes { ShutdownVerdict::Yes } else { ShutdownVerdict::No }));
+        fx.notice(Notice::ShutdownAnswered { yes, pins });
+    }
+}

@@ -1,0 +1,117 @@
+//! Who forbids the removal of what, and why (DESIGN §5).
+
+use crate::tree::Kernel;
+use proto::control::api;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Tokens a person may set; more are refused.
+pub const TOKENS_MAX: usize = 64;
+/// Bytes of a token.
+pub const TOKEN_LEN_MAX: usize = 200;
+
+/// A named reason why something must stay.
+#[allow(missing_docs, reason = "the fields say what the variant names")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Pin {
+    /// A volume is mounted here.
+    Mounted { uuid: Option<String>, path: String },
+    /// A heartbeat region is active here.
+    RegionActive { uuid: String },
+    /// The node is a member of the ring.
+    Alive,
+    /// corosync's nodelist on this node still has it.
+    Configured,
+    /// A person set it.
+    OperatorToken(String),
+}
+
+impl Pin {
+    /// A stable word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Pin::Mounted { .. } => "mounted",
+            Pin::RegionActive { .. } => "region",
+            Pin::Alive => "alive",
+            Pin::Configured => "configured",
+            Pin::OperatorToken(_) => "token",
+        }
+    }
+
+    /// For status; `node` is empty for a pin of the daemon.
+    #[must_use]
+    pub fn api(&self, node: &str) -> api::Pin {
+        api::Pin { kind: self.kind().into(), text: self.to_string(), node: node.into() }
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pin::Mounted { path, .. } => write!(f, "ocfs2 volume mounted on {path}"),
+            Pin::RegionActive { uuid } => write!(f, "heartbeat region {uuid} is active"),
+            Pin::Alive => f.write_str("it is a member of the ring"),
+            Pin::Configured => f.write_str("it is in corosync's nodelist"),
+            Pin::OperatorToken(text) => write!(f, "pinned by hand: {text}"),
+        }
+    }
+}
+
+/// Tokens set by people: of the daemon, and of entries by node name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tokens {
+    daemon: BTreeSet<String>,
+    nodes: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Tokens {
+    /// Sets one. `Err` says which bound it would break.
+    pub fn set(&mut self, text: &str, node: Option<&str>) -> Result<(), String> {
+        if text.is_empty() || text.len() > TOKEN_LEN_MAX {
+            return Err(format!("a pin's text has 1 to {TOKEN_LEN_MAX} bytes, this one {}", text.len()));
+        }
+        if self.len() >= TOKENS_MAX {
+            return Err(format!("{TOKENS_MAX} pins are set already"));
+        }
+        self.of(node).insert(text.to_owned());
+        Ok(())
+    }
+
+    /// Removes one. `false` if it was not set.
+    pub fn clear(&mut self, text: &str, node: Option<&str>) -> bool {
+        self.of(node).remove(text)
+    }
+
+    fn of(&mut self, node: Option<&str>) -> &mut BTreeSet<String> {
+        match node {
+            Some(node) => self.nodes.entry(node.to_owned()).or_default(),
+            None => &mut self.daemon,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.daemon.len() + self.nodes.values().map(BTreeSet::len).sum::<usize>()
+    }
+
+    /// Pins of one entry.
+    pub fn of_node(&self, node: &str) -> impl Iterator<Item = Pin> + '_ {
+        self.nodes.get(node).into_iter().flatten().cloned().map(Pin::OperatorToken)
+    }
+
+    /// All, as (node or nothing, text).
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let daemon = self.daemon.iter().map(|text| ("", text.as_str()));
+        daemon.chain(self.nodes.iter().flat_map(|(node, set)| set.iter().map(|text| (node.as_str(), text.as_str()))))
+    }
+}
+
+/// What keeps this daemon, the cluster directory and our own entry in place.
+#[must_use]
+pub fn of_daemon(kernel: &Kernel, tokens: &Tokens) -> BTreeSet<Pin> {
+    let mounts = kernel.mounts.iter().map(|mount| Pin::Mounted { uuid: mount.uuid.clone(), path: mount.path.clone() });
+    let regions = kernel.tree().into_iter().flat_map(|tree| &tree.regions).filter(|(_, region)| region.heartbeats());
+    let regions = regions.map(|(name, _)| Pin::RegionActive { uuid: name.to_string() });
+    mounts.chain(regions).chain(tokens.daemon.iter().cloned().map(Pin::OperatorToken)).collect()
+}

@@ -1,0 +1,200 @@
+//! Every reason for "no", as a value that a person can act on: what, why likely, and what to do next.
+
+#![allow(missing_docs, reason = "the fields say what the variant names")]
+
+use crate::event::{KernelRefusal, errno_text};
+use crate::ids::NodeId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// Why a node is not let in, or is in but not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// corosync's nodelist does not have it.
+    NotInNodelist { nodeid: NodeId },
+    /// Its nodeid cannot be an o2cb number, and no map says otherwise.
+    NumberTooLarge { nodeid: NodeId },
+    /// o2net speaks IPv4 only.
+    NoIpv4 { nodeid: NodeId, found: String },
+    /// The nodelist gives two nodes one address.
+    SameAddress { address: Ipv4Addr, other: NodeId },
+    /// The explicit map gives two nodes one number.
+    SameNumber { number: u8, other: NodeId },
+    /// The kernel would not take the node's name.
+    NodeName { name: String, rule: String },
+    /// The kernel or ocfs2-tools would not take the cluster's name.
+    ClusterName { name: String, rule: String },
+    /// A peer says of itself that it cannot have an entry.
+    SaysUnfit(String),
+    /// A value that must be equal on all nodes is not.
+    Mismatch { block: String, ours: String, theirs: String },
+    /// Its handshake could not be read.
+    Handshake(String),
+    /// Another node has the name, number or address.
+    Taken { field: String, value: String, by: NodeId },
+    /// Two agents on one node.
+    SecondAgent { pid: u32, first: u32 },
+    /// The kernel did not take the node's own entry or the table.
+    Kernel(KernelRefusal),
+    /// configfs has a cluster of another name, and the kernel allows one.
+    OtherCluster { found: String, wanted: String },
+    /// configfs holds entries that this daemon did not make and the agreed table does not have.
+    Foreign { entries: Vec<String> },
+    /// A cluster attribute in the kernel is not what was configured, and cannot be changed now.
+    Attribute { name: String, kernel: String, wanted: String },
+    /// It was cut off without quorum while it had volumes mounted, and the others went on.
+    LiveWithoutQuorum { mounts: u32 },
+    /// The state file or the kernel tree could not be read.
+    Unreadable(String),
+}
+
+impl Refusal {
+    /// A stable word for scripts.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Refusal::NotInNodelist { .. } => "not-in-nodelist",
+            Refusal::NumberTooLarge { .. } => "number-too-large",
+            Refusal::NoIpv4 { .. } => "no-ipv4",
+            Refusal::SameAddress { .. } => "same-address",
+            Refusal::SameNumber { .. } => "same-number",
+            Refusal::NodeName { .. } => "node-name",
+            Refusal::ClusterName { .. } => "cluster-name",
+            Refusal::SaysUnfit(_) => "unfit",
+            Refusal::Mismatch { .. } => "mismatch",
+            Refusal::Handshake(_) => "handshake",
+            Refusal::Taken { .. } => "taken",
+            Refusal::SecondAgent { .. } => "second-agent",
+            Refusal::Kernel(_) => "kernel",
+            Refusal::OtherCluster { .. } => "other-cluster",
+            Refusal::Foreign { .. } => "foreign-entries",
+            Refusal::Attribute { .. } => "attribute",
+            Refusal::LiveWithoutQuorum { .. } => "live-without-quorum",
+            Refusal::Unreadable(_) => "unreadable",
+        }
+    }
+
+    /// The likely cause, where `what` alone does not say it.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Refusal::NumberTooLarge { .. } => {
+                "o2cb numbers are 0 to 254; without nodeid in the nodelist corosync makes one from the address".into()
+            }
+            Refusal::NoIpv4 { .. } => "the kernel's o2net connects over IPv4 only".into(),
+            Refusal::Mismatch { .. } => {
+                "peers compare these values when they connect; with a difference every mount hangs for 60 s and fails"
+                    .into()
+            }
+            Refusal::Taken { .. } => "the kernel finds a peer by number and address; both must be unique".into(),
+            Refusal::Kernel(refusal) if refusal.errno == 99 => {
+                "the address in corosync's nodelist is not configured on this host".into()
+            }
+            Refusal::Foreign { .. } => {
+                "another program writes there too (o2cb.service with /etc/ocfs2/cluster.conf, o2cb_ctl, a person)"
+                    .into()
+            }
+            Refusal::Attribute { .. } => {
+                "the kernel ignores or refuses a change while a region exists or a peer is connected".into()
+            }
+            Refusal::LiveWithoutQuorum { .. } => {
+                "the node was in the minority of a partition; the others may have recovered its journals".into()
+            }
+            Refusal::OtherCluster { .. } => "the kernel holds one cluster at a time".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// The next thing to do.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        match self {
+            Refusal::NotInNodelist { nodeid } => {
+                format!(
+                    "add node {nodeid} to the nodelist in /etc/corosync/corosync.conf on all nodes, then corosync-cfgtool -R"
+                )
+            }
+            Refusal::NumberTooLarge { nodeid } => format!(
+                "give the node a nodeid from 1 to 254 in corosync.conf, or map it in o2cpg.toml on all nodes: [numbers] {nodeid} = 7"
+            ),
+            Refusal::NoIpv4 { nodeid, .. } => {
+                format!(
+                    "give node {nodeid} an IPv4 ring address, or choose a link that has one: link = 1 in o2cpg.toml"
+                )
+            }
+            Refusal::SameAddress { .. } | Refusal::SameNumber { .. } => {
+                "correct the nodelist (or the map) on all nodes, then corosync-cfgtool -R".into()
+            }
+            Refusal::NodeName { .. } | Refusal::ClusterName { .. } => {
+                "choose another name in corosync.conf on all nodes".into()
+            }
+            Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
+            Refusal::Mismatch { block, .. } => {
+                format!(
+                    "make {block} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), then restart o2cpgd on this one"
+                )
+            }
+            Refusal::Handshake(_) => "install the same release of o2cpgd on all nodes".into(),
+            Refusal::Taken { by, .. } => {
+                format!("give this node its own in corosync.conf; if node {by} is gone for good: o2cpg forget {by}")
+            }
+            Refusal::SecondAgent { first, .. } => format!("stop one of them; pid {first} was first"),
+            Refusal::Kernel(_) => "see dmesg; the join is tried again by itself".into(),
+            Refusal::OtherCluster { found, .. } => {
+                format!(
+                    "unmount what is mounted, stop what made it (systemctl disable --now o2cb), then rmdir the cluster {found} in configfs"
+                )
+            }
+            Refusal::Foreign { .. } => {
+                "stop that program and rmdir the entries it made (o2cpg plan lists them); nothing was touched".into()
+            }
+            Refusal::Attribute { .. } => {
+                "unmount all ocfs2 volumes on this node, then restart o2cpgd; nothing was touched".into()
+            }
+            Refusal::LiveWithoutQuorum { .. } => "unmount its ocfs2 volumes, or restart the node".into(),
+            Refusal::Unreadable(_) => "see the journal of o2cpgd; nothing was touched".into(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotInNodelist { nodeid } => write!(f, "node {nodeid} is not in corosync's nodelist"),
+            Refusal::NumberTooLarge { nodeid } => write!(f, "nodeid {nodeid} does not fit an o2cb number (0 to 254)"),
+            Refusal::NoIpv4 { nodeid, found } => {
+                write!(f, "node {nodeid} has no IPv4 address on the chosen link ({found})")
+            }
+            Refusal::SameAddress { address, other } => write!(f, "the nodelist gives {address} to node {other} too"),
+            Refusal::SameNumber { number, other } => write!(f, "node {other} has o2cb number {number} too"),
+            Refusal::NodeName { name, rule } => write!(f, "node name {name:?} cannot be used: {rule}"),
+            Refusal::ClusterName { name, rule } => write!(f, "cluster name {name:?} cannot be used: {rule}"),
+            Refusal::SaysUnfit(text) => f.write_str(text),
+            Refusal::Mismatch { block, ours, theirs } => {
+                write!(f, "{block} differs: the cluster has {ours}, this node {theirs}")
+            }
+            Refusal::Handshake(text) => write!(f, "its handshake cannot be read: {text}"),
+            Refusal::Taken { field, value, by } => write!(f, "{field} {value} belongs to node {by}"),
+            Refusal::SecondAgent { pid, first } => {
+                write!(f, "two agents on one node (pid {pid}, and {first} before it)")
+            }
+            Refusal::Kernel(refusal) => {
+                write!(f, "the kernel refused: {} {}: {}", refusal.what, refusal.path, errno_text(refusal.errno))
+            }
+            Refusal::OtherCluster { found, wanted } => {
+                write!(f, "configfs has cluster {found:?}, corosync's is {wanted:?}")
+            }
+            Refusal::Foreign { entries } => {
+                write!(f, "configfs holds entries that o2cpgd did not make: {}", entries.join(", "))
+            }
+            Refusal::Attribute { name, kernel, wanted } => {
+                write!(f, "{name} is {kernel} in the kernel, {wanted} was configured")
+            }
+            Refusal::LiveWithoutQuorum { mounts } => {
+                write!(f, "it was cut off without quorum with {mounts} mounts, while others with mounts went on")
+            }
+            Refusal::Unreadable(text) => write!(f, "the state found at start cannot be read: {text}"),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The small state file in /run: what a restarted daemon must know and the kernel cannot tell it.
+
+use proto::peer::{Entry, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Written before each kernel change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// The boot it belongs to; of another boot it means nothing.
+    pub boot_id: [u8; 16],
+    /// Name of the cluster directory we made or adopted.
+    pub cluster: String,
+    /// The table as last agreed.
+    pub table: Option<Table>,
+    /// Every entry we made or were about to make, by number. A kernel entry that is not here is not ours.
+    pub written: BTreeMap<u8, Entry>,
+}

@@ -1,0 +1,400 @@
+//! The agreed node table: add and remove as transactions of all members (DESIGN §4). Pure: no effects here.
+//!
+//! Everything in [`Agreed`] is computed from the Hellos of one view and from the answers that came after
+//! them in agreed order. So every member of the view holds the same value, and [`Agreed::next`] picks the
+//! same step everywhere; nobody has to be asked which step is on.
+//!
+//! ```text
+//! add J        Install{J}  every member writes J's entry      all done → the table has J
+//!                                                             one refused → Undo on the others, J waits
+//!              Admit{J}    J writes the whole table, its own entry last, `local` at the very end
+//! remove X     Vote{X}     every member: done = free to go, held = needed because of these pins
+//!              Erase{X}    every member removes it            all done → the table lacks X
+//!                                                             one refused → Restore on the others, X is held
+//! align        Install{}   a member lacks entries the others have (it was away, or its kernel refused)
+//! ```
+//!
+//! A step ends when every participant has answered. A view change ends it too: the next view begins with
+//! new Hellos, which say what each kernel holds, and `next` continues from there. An addition that was half
+//! done is rolled forward, because a node whose entry was once installed everywhere may have gone local in
+//! another partition; only an agreed Vote takes entries out.
+
+use crate::event::KernelRefusal;
+use crate::ids::{Member, NodeId, RingId, Tick};
+use crate::refusal::Refusal;
+use proto::peer::{Entry, Hello, Identity, Live, Outcome, Proposal, ProposalReason, Table, Version};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What all members of a view hold in common once all have said Hello.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// What each member said first.
+    #[serde(with = "crate::pairs")]
+    pub hellos: BTreeMap<Member, Hello>,
+    /// What each member may do.
+    #[serde(with = "crate::pairs")]
+    pub standing: BTreeMap<Member, Standing>,
+    /// Refusals that stand against members who are in all the same.
+    pub troubles: Vec<(Member, Refusal)>,
+    /// The table.
+    pub table: Table,
+    /// What the kernel of each established member holds of ours.
+    #[serde(with = "crate::pairs")]
+    pub held: BTreeMap<Member, BTreeMap<u8, Entry>>,
+    /// Additions that a kernel refused, by number: not tried again in this exchange.
+    pub refused: BTreeMap<u8, (Entry, Member, KernelRefusal)>,
+    /// Members whose kernel does not take what the others have.
+    #[serde(with = "crate::pairs")]
+    pub misaligned: BTreeMap<Member, KernelRefusal>,
+    /// Removals that somebody holds up, by number.
+    pub kept: BTreeMap<u8, (Member, Vec<String>)>,
+    /// Removals asked for.
+    pub proposals: BTreeMap<u8, ProposalReason>,
+    /// Nodes in the ring whose agent is gone.
+    pub absent: BTreeMap<NodeId, Live>,
+    /// The step in progress.
+    pub step: Option<Step>,
+    /// Whether every member had quorum when it said Hello.
+    pub quorate: bool,
+}
+
+/// What a member may do in this view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Its kernel is local and takes part in every change.
+    Established,
+    /// To be added or admitted.
+    Joining,
+    /// Not let in.
+    Refused(Refusal),
+}
+
+/// One step of a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Counted from 1 in each view, so that an answer to another step can be told.
+    pub round: u32,
+    /// What it asks of the participants.
+    pub kind: StepKind,
+    /// Who must answer, and what they said.
+    #[serde(with = "crate::pairs")]
+    pub answers: BTreeMap<Member, Option<Outcome>>,
+    /// When it began on this node; only for people.
+    pub since: Tick,
+}
+
+/// What a step asks of its participants.
+#[allow(missing_docs, reason = "the fields say what the variant names")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StepKind {
+    /// Hold the table and these.
+    Install { add: Vec<Entry> },
+    /// Take these out again: `by` could not take them.
+    Undo { entries: Vec<Entry>, by: Member, refusal: KernelRefusal },
+    /// The joiner writes everything and becomes local.
+    Admit { member: Member },
+    /// May this entry go?
+    Vote { entry: Entry, reason: ProposalReason },
+    /// Take it out.
+    Erase { entry: Entry },
+    /// Put it back: `by` could not take it out.
+    Restore { entry: Entry, by: Member, refusal: KernelRefusal },
+}
+
+impl StepKind {
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let names = |entries: &[Entry]| entries.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
+        match self {
+            StepKind::Install { add } if add.is_empty() => "align".into(),
+            StepKind::Install { add } => format!("add {}", names(add)),
+            StepKind::Undo { entries, .. } => format!("undo {}", names(entries)),
+            StepKind::Admit { member } => format!("admit node {}", member.nodeid),
+            StepKind::Vote { entry, .. } => format!("may {} go", entry.name),
+            StepKind::Erase { entry } => format!("remove {}", entry.name),
+            StepKind::Restore { entry, .. } => format!("restore {}", entry.name),
+        }
+    }
+}
+
+/// What the end of a step changed, for people and for the owner of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// Nothing but what is in `Agreed` now.
+    Quiet,
+    /// A new version of the table.
+    TableChanged(String),
+    /// This member is established from here on.
+    Admitted(Member),
+}
+
+impl Agreed {
+    /// The step that comes next, the same on all members; `None` when nothing is to be done or may be done.
+    #[must_use]
+    pub fn next(&self) -> Option<StepKind> {
+        if !self.quorate {
+            return None;
+        }
+        self.align().or_else(|| self.joiner()).or_else(|| self.removal())
+    }
+
+    /// Members whose kernel takes part in every change.
+    #[must_use]
+    pub fn established(&self) -> BTreeSet<Member> {
+        let established = |(member, standing): (&Member, &Standing)| match standing {
+            Standing::Established => Some(*member),
+            Standing::Joining | Standing::Refused(_) => None,
+        };
+        self.standing.iter().filter_map(established).collect()
+    }
+
+    /// Who must answer a step.
+    #[must_use]
+    pub fn participants(&self, kind: &StepKind) -> BTreeSet<Member> {
+        match kind {
+            StepKind::Admit { member } => BTreeSet::from([*member]),
+            StepKind::Install { .. }
+            | StepKind::Undo { .. }
+            | StepKind::Vote { .. }
+            | StepKind::Erase { .. }
+            | StepKind::Restore { .. } => self.established(),
+        }
+    }
+
+    /// Nodes that must answer a change of the table, but whose agent is gone while they have volumes mounted.
+    pub fn blocking_absent(&self) -> impl Iterator<Item = (NodeId, Live)> + '_ {
+        self.absent.iter().filter(|(_, live)| live.is_live()).map(|(node, live)| (*node, *live))
+    }
+
+    /// Entries that some member's kernel holds and the table lacks: an addition that a view change cut off.
+    fn leftovers(&self) -> Vec<Entry> {
+        let mut found: BTreeMap<u8, Entry> = BTreeMap::new();
+        for entry in self.held.values().flat_map(BTreeMap::values) {
+            let refused = self.refused.contains_key(&entry.number);
+            if !refused && !self.clashes(entry) && !found.values().any(|other| clash(other, entry)) {
+                found.insert(entry.number, entry.clone());
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// Whether the table has this entry already, or one that cannot stand beside it.
+    fn clashes(&self, entry: &Entry) -> bool {
+        self.table.entries.values().any(|other| clash(other, entry))
+    }
+
+    fn align(&self) -> Option<StepKind> {
+        let add = self.leftovers();
+        let lacks = |member: &Member| {
+            let held = self.held.get(member);
+            !self.misaligned.contains_key(member)
+                && self.table.entries.values().any(|entry| held.and_then(|h| h.get(&entry.number)) != Some(entry))
+        };
+        let needed = !add.is_empty() || self.established().iter().any(lacks);
+        needed.then_some(StepKind::Install { add })
+    }
+
+    fn joiner(&self) -> Option<StepKind> {
+        let mut joiners: Vec<(&Entry, Member)> = Vec::new();
+        for (member, standing) in &self.standing {
+            if let (Standing::Joining, Identity::Entry(entry)) = (standing, &self.hellos[member].identity) {
+                joiners.push((entry, *member));
+            }
+        }
+        joiners.sort();
+        joiners.into_iter().find_map(|(entry, member)| self.step_towards(entry, member))
+    }
+
+    fn step_towards(&self, entry: &Entry, member: Member) -> Option<StepKind> {
+        let of_same_node = self.table.entries.values().find(|old| old.nodeid == entry.nodeid);
+        match of_same_node {
+            Some(old) if old == entry => Some(StepKind::Admit { member }),
+            Some(old) if self.kept.contains_key(&old.number) => None,
+            Some(old) => Some(StepKind::Vote { entry: old.clone(), reason: ProposalReason::Unconfigured }),
+            None if self.refused.contains_key(&entry.number) => None,
+            None if self.blocking_absent().next().is_some() => None,
+            None => Some(StepKind::Install { add: vec![entry.clone()] }),
+        }
+    }
+
+    fn removal(&self) -> Option<StepKind> {
+        if self.blocking_absent().next().is_some() {
+            return None;
+        }
+        let wanted = |(number, reason): (&u8, &ProposalReason)| {
+            let entry = self.table.entries.get(number).filter(|_| !self.kept.contains_key(number))?;
+            Some(StepKind::Vote { entry: entry.clone(), reason: *reason })
+        };
+        self.proposals.iter().find_map(wanted)
+    }
+
+    /// Starts a step. It may be over at once, where nobody has to answer.
+    pub fn begin(&mut self, round: u32, kind: StepKind, now: Tick) {
+        let answers = self.participants(&kind).into_iter().map(|member| (member, None)).collect();
+        self.step = Some(Step { round, kind, answers, since: now });
+    }
+
+    /// Takes an answer. `false` if it is to another step, from nobody who was asked, or a second one.
+    pub fn answer(&mut self, from: Member, round: u32, outcome: Outcome) -> bool {
+        match self.step.as_mut().filter(|step| step.round == round).and_then(|step| step.answers.get_mut(&from)) {
+            Some(slot @ None) => {
+                *slot = Some(outcome);
+                true
+            }
+            Some(Some(_)) | None => false,
+        }
+    }
+
+    /// Takes a proposal; a removal that was held up may be tried again.
+    pub fn propose(&mut self, proposal: Proposal) {
+        self.kept.remove(&proposal.number);
+        self.proposals.insert(proposal.number, proposal.reason);
+    }
+
+    /// Ends the step if every participant has answered: what it changed, and the step that follows by force.
+    pub fn end(&mut self, ring: RingId) -> Option<(Ended, Option<StepKind>)> {
+        let step = self.step.take_if(|step| step.answers.values().all(Option::is_some))?;
+        let first_no = step.answers.iter().find_map(|(member, outcome)| match outcome {
+            Some(Outcome::Failed { errno, path, what }) => {
+                Some((*member, No::Refused(KernelRefusal { errno: *errno, path: path.clone(), what: what.clone() })))
+            }
+            Some(Outcome::Held(pins)) => Some((*member, No::Held(pins.clone()))),
+            Some(Outcome::Done) | None => None,
+        });
+        Some(match first_no {
+            None => self.all_done(step.kind, ring),
+            Some((by, no)) => self.stopped(step, by, no),
+        })
+    }
+
+    fn all_done(&mut self, kind: StepKind, ring: RingId) -> (Ended, Option<StepKind>) {
+        match kind {
+            StepKind::Install { add } => {
+                let text = format!("added {}", names(&add));
+                let changed = !add.is_empty();
+                self.table.entries.extend(add.into_iter().map(|entry| (entry.number, entry)));
+                for member in self.established() {
+                    self.held.insert(member, self.table.entries.clone());
+                }
+                (if changed { self.new_version(ring, text) } else { Ended::Quiet }, None)
+            }
+            StepKind::Undo { entries, by, refusal } => {
+                self.forget_held(&entries);
+                for entry in entries {
+                    self.refused.insert(entry.number, (entry, by, refusal.clone()));
+                }
+                (Ended::Quiet, None)
+            }
+            StepKind::Admit { member } => {
+                self.standing.insert(member, Standing::Established);
+                self.held.insert(member, self.table.entries.clone());
+                (Ended::Admitted(member), None)
+            }
+            StepKind::Vote { entry, .. } => (Ended::Quiet, Some(StepKind::Erase { entry })),
+            StepKind::Erase { entry } => {
+                self.forget_held(std::slice::from_ref(&entry));
+                self.proposals.remove(&entry.number);
+                self.table.entries.remove(&entry.number);
+                (self.new_version(ring, format!("removed {}", entry.name)), None)
+            }
+            StepKind::Restore { entry, by, refusal } => {
+                self.kept.insert(entry.number, (by, vec![refusal.to_string()]));
+                (Ended::Quiet, None)
+            }
+        }
+    }
+
+    fn stopped(&mut self, step: Step, by: Member, no: No) -> (Ended, Option<StepKind>) {
+        let refusal = no.refusal();
+        let next = match step.kind {
+            StepKind::Install { add } if add.is_empty() => {
+                self.misalign(&step.answers);
+                None
+            }
+            StepKind::Install { add } => Some(StepKind::Undo { entries: add, by, refusal }),
+            StepKind::Undo { entries, .. } => {
+                self.misalign(&step.answers);
+                for entry in entries {
+                    self.refused.insert(entry.number, (entry, by, refusal.clone()));
+                }
+                None
+            }
+            StepKind::Admit { member } => {
+                self.standing.insert(member, Standing::Refused(Refusal::Kernel(refusal)));
+                None
+            }
+            StepKind::Vote { entry, .. } => {
+                self.kept.insert(entry.number, (by, no.pins()));
+                None
+            }
+            StepKind::Erase { entry } => Some(StepKind::Restore { entry, by, refusal }),
+            StepKind::Restore { entry, .. } => {
+                self.misalign(&step.answers);
+                self.kept.insert(entry.number, (by, vec![refusal.to_string()]));
+                None
+            }
+        };
+        (Ended::Quiet, next)
+    }
+
+    /// Remembers whose kernel is not as the others'; the rest are.
+    fn misalign(&mut self, answers: &BTreeMap<Member, Option<Outcome>>) {
+        for (member, outcome) in answers {
+            match outcome {
+                Some(Outcome::Failed { errno, path, what }) => {
+                    let refusal = KernelRefusal { errno: *errno, path: path.clone(), what: what.clone() };
+                    self.misaligned.insert(*member, refusal);
+                }
+                Some(Outcome::Done) => {
+                    self.held.insert(*member, self.table.entries.clone());
+                }
+                Some(Outcome::Held(_)) | None => {}
+            }
+        }
+    }
+
+    fn forget_held(&mut self, entries: &[Entry]) {
+        for held in self.held.values_mut() {
+            held.retain(|_, entry| !entries.contains(entry));
+        }
+    }
+
+    fn new_version(&mut self, ring: RingId, text: String) -> Ended {
+        self.table.version = Version { step: self.table.version.step + 1, ring };
+        Ended::TableChanged(text)
+    }
+}
+
+/// Why a step did not go through.
+enum No {
+    Refused(KernelRefusal),
+    Held(Vec<String>),
+}
+
+impl No {
+    fn refusal(&self) -> KernelRefusal {
+        match self {
+            No::Refused(refusal) => refusal.clone(),
+            No::Held(pins) => KernelRefusal { errno: 16, path: String::new(), what: pins.join(", ") },
+        }
+    }
+
+    fn pins(&self) -> Vec<String> {
+        match self {
+            No::Refused(refusal) => vec![refusal.to_string()],
+            No::Held(pins) => pins.clone(),
+        }
+    }
+}
+
+/// Whether two entries cannot stand side by side in one table.
+#[must_use]
+pub fn clash(one: &Entry, other: &Entry) -> bool {
+    one.number == other.number || one.nodeid == other.nodeid || one.name == other.name || one.address == other.address
+}
+
+fn names(entries: &[Entry]) -> String {
+    entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,185 @@
+//! What this node's kernel holds, which of it is ours, and the operations that bring it to the agreed table.
+//!
+//! An entry is ours if the state file says that we wrote it (or were about to) with exactly these values.
+//! Everything else is foreign: shown, never touched.
+
+use crate::adopt::Found;
+use crate::event::{KernelRefusal, KernelView, Mount};
+use crate::refusal::Refusal;
+use configfs::{
+    Address, Attributes, Cluster, ClusterName, Incomplete, Invalid, Node, NodeName, NodeNum, Op, Port, Tree,
+};
+use proto::peer::{Entry, Live, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The kernel as last read back, and what we wrote into it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// configfs as last read; `Err` where it could not be.
+    pub tree: Option<Result<Option<Tree>, KernelRefusal>>,
+    /// ocfs2 mounts of this machine.
+    pub mounts: Vec<Mount>,
+    /// Entries we wrote or were about to write.
+    pub written: BTreeMap<u8, Entry>,
+}
+
+impl Kernel {
+    /// Takes what was seen.
+    pub fn see(&mut self, view: KernelView) {
+        if let Some(tree) = view.tree {
+            self.tree = Some(tree);
+        }
+        if let Some(mounts) = view.mounts {
+            self.mounts = mounts;
+        }
+    }
+
+    /// The tree, if there is one and it could be read.
+    #[must_use]
+    pub fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref()?.as_ref().ok()?.as_ref()
+    }
+
+    /// Why the tree cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&KernelRefusal> {
+        self.tree.as_ref()?.as_ref().err()
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.tree().into_iter().flat_map(|tree| tree.nodes.values())
+    }
+
+    /// Our entries that the kernel really holds.
+    #[must_use]
+    pub fn held(&self) -> Vec<Entry> {
+        self.nodes().filter_map(|node| self.ours(node)).cloned().collect()
+    }
+
+    fn ours(&self, node: &Node) -> Option<&Entry> {
+        self.written.get(&node.num.as_u8()).filter(|entry| same(entry, node))
+    }
+
+    /// Entries that are not ours.
+    #[must_use]
+    pub fn foreign(&self) -> Vec<Node> {
+        self.nodes().filter(|node| self.ours(node).is_none()).cloned().collect()
+    }
+
+    /// Whether the kernel holds this entry, by whomever made.
+    #[must_use]
+    pub fn holds(&self, entry: &Entry) -> bool {
+        self.nodes().any(|node| same(entry, node))
+    }
+
+    /// Whether our own entry is marked local.
+    #[must_use]
+    pub fn is_local(&self, nodeid: u32) -> bool {
+        self.nodes().any(|node| node.local && self.ours(node).is_some_and(|entry| entry.nodeid == nodeid))
+    }
+
+    /// What must not be disturbed.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        let regions = self.tree().map_or(0, |tree| tree.regions.values().filter(|region| region.heartbeats()).count());
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Live { mounts: count(self.mounts.len()), regions: count(regions) }
+    }
+
+    /// Attributes that are not as wanted although a cluster exists: they cannot be changed silently later.
+    #[must_use]
+    pub fn attribute_drift(&self, wanted: &Attributes) -> Option<Refusal> {
+        let found = &self.tree()?.attributes;
+        let pairs = [
+            ("idle_timeout_ms", found.idle_timeout_ms.to_string(), wanted.idle_timeout_ms.to_string()),
+            ("keepalive_delay_ms", found.keepalive_delay_ms.to_string(), wanted.keepalive_delay_ms.to_string()),
+            ("dead_threshold", found.dead_threshold.to_string(), wanted.dead_threshold.to_string()),
+            ("heartbeat mode", found.heartbeat_mode.to_string(), wanted.heartbeat_mode.to_string()),
+        ];
+        let differs = |(name, kernel, wanted): (&str, String, String)| {
+            (kernel != wanted).then(|| Refusal::Attribute { name: name.into(), kernel, wanted })
+        };
+        pairs.into_iter().find_map(differs)
+    }
+
+    /// Operations after which the kernel holds the table and these entries as well. Of our own old entries,
+    /// those that stand in the way of a new one go first.
+    pub fn install(&self, wish: &Wish, table: &Table, add: &[Entry]) -> Result<Vec<Op>, Invalid> {
+        let wanted: Vec<&Entry> = table.entries.values().chain(add).collect();
+        let mut ops = Vec::new();
+        let mut have = self.tree().cloned();
+        for node in self.nodes().filter(|node| self.ours(node).is_some() && in_the_way(node, &wanted)) {
+            ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
+            if let Some(tree) = have.as_mut() {
+                tree.nodes.remove(&node.num);
+            }
+        }
+        ops.extend(configfs::additions(have.as_ref(), &wish.cluster(&wanted)?));
+        Ok(ops)
+    }
+
+    /// Operations after which none of these is in the kernel, complete or half made.
+    #[must_use]
+    pub fn remove(&self, entries: &[Entry]) -> Vec<Op> {
+        let Some(tree) = self.tree() else { return Vec::new() };
+        let complete = tree.nodes.values().filter(|node| self.ours(node).is_some_and(|entry| entries.contains(entry)));
+        let mut ops: Vec<Op> = complete.flat_map(|node| configfs::removal(tree, node.num)).collect();
+        let half_made = |name: &NodeName| entries.iter().any(|entry| entry.name == name.as_str());
+        let remove = |(name, found): (&NodeName, &Incomplete)| Op::RemoveNode {
+            cluster: tree.name.clone(),
+            entry: configfs::Entry::Incomplete(name.clone(), *found),
+        };
+        ops.extend(tree.incomplete.iter().filter(|(name, _)| half_made(name)).map(remove));
+        ops
+    }
+
+    /// Takes the verdicts of the start: what was found to be ours.
+    pub fn adopt(&mut self, found: &Found) {
+        self.written.clone_from(&found.written);
+    }
+}
+
+/// What every batch of operations needs to know besides the entries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// Of the cluster directory.
+    pub name: ClusterName,
+    /// To be written before the first entry.
+    pub attributes: Attributes,
+    /// Which entry is this host.
+    pub own: Option<u8>,
+}
+
+impl Wish {
+    fn cluster(&self, entries: &[&Entry]) -> Result<Cluster, Invalid> {
+        let nodes = entries.iter().map(|entry| node(entry, self.own == Some(entry.number)));
+        Cluster::new(self.name.clone(), self.attributes, nodes.collect::<Result<Vec<Node>, Invalid>>()?)
+    }
+}
+
+/// An entry as the kernel knows it.
+pub fn node(entry: &Entry, local: bool) -> Result<Node, Invalid> {
+    Ok(Node {
+        name: NodeName::new(entry.name.clone())?,
+        num: NodeNum::new(u32::from(entry.number))?,
+        address: Address::new(entry.address)?,
+        port: Port::new(u32::from(entry.port))?,
+        local,
+    })
+}
+
+fn same(entry: &Entry, node: &Node) -> bool {
+    entry.number == node.num.as_u8()
+        && entry.name == node.name.as_str()
+        && entry.address == node.address.as_ipv4()
+        && entry.port == node.port.as_u16()
+}
+
+/// Whether this node is not wanted as it is, while something wanted needs its number, name or address.
+fn in_the_way(node: &Node, wanted: &[&Entry]) -> bool {
+    let needs = |entry: &&&Entry| {
+        entry.number == node.num.as_u8() || entry.name == node.name.as_str() || entry.address == node.address.as_ipv4()
+    };
+    !wanted.iter().any(|entry| same(entry, node)) && wanted.iter().any(|entry| needs(&entry))
+}

@@ -1,0 +1,165 @@
+//! What this agent waits for, computed from its state by one function, and when people are told.
+
+use crate::agent::Agent;
+use crate::effect::Effects;
+use crate::ids::{NodeId, Tick};
+use crate::leave::Leaving;
+use crate::notice::Notice;
+use crate::pins::Pin;
+use crate::table::Agreed;
+use crate::timers::{REMINDER_FIRST_MS, REMINDER_MS, Timer};
+use crate::wait::Wait;
+use serde::{Deserialize, Serialize};
+
+/// A wait shorter than this is shown by `status`, but not told.
+pub const TOLD_AFTER_MS: u64 = 1_000;
+
+/// The waits in force, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Waits {
+    standing: Vec<Standing>,
+}
+
+/// One wait in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What for.
+    pub wait: Wait,
+    /// Since when; it does not start again when only the list of nodes gets shorter.
+    pub since: Tick,
+    told: u32,
+}
+
+impl Standing {
+    /// When it is to be told next: after a second, a minute, an hour, two hours …
+    fn due(&self) -> Tick {
+        let after = match self.told {
+            0 => TOLD_AFTER_MS,
+            1 => REMINDER_FIRST_MS,
+            more => REMINDER_MS * u64::from(more - 1),
+        };
+        Tick(self.since.0 + after)
+    }
+}
+
+impl Agent {
+    /// The waits in force, oldest knowledge first.
+    #[must_use]
+    pub fn waits(&self) -> &[Standing] {
+        &self.waits.standing
+    }
+
+    pub(crate) fn note_waits(&mut self, fx: &mut Effects) {
+        let found = self.find_waits();
+        let before = std::mem::take(&mut self.waits.standing);
+        for old in before.iter().filter(|old| old.told > 0 && !found.iter().any(|wait| same_cause(wait, &old.wait))) {
+            fx.notice(Notice::WaitEnded { what: old.wait.to_string(), after_ms: self.now.since(old.since) });
+        }
+        let standing = found.into_iter().map(|wait| {
+            let known = before.iter().find(|old| same_cause(&wait, &old.wait));
+            Standing { since: known.map_or(self.now, |old| old.since), told: known.map_or(0, |old| old.told), wait }
+        });
+        self.waits.standing = standing.collect();
+        self.wake_for_waits(fx);
+    }
+
+    fn wake_for_waits(&mut self, fx: &mut Effects) {
+        match self.waits.standing.iter().map(Standing::due).min() {
+            Some(due) => self.timers.set_unless_running(Timer::Reminder, due.since(self.now).max(1), fx),
+            None => self.timers.cancel(Timer::Reminder),
+        }
+    }
+
+    pub(crate) fn remind(&mut self, fx: &mut Effects) {
+        for standing in self.waits.standing.iter_mut().filter(|standing| standing.due() <= self.now) {
+            let what = standing.wait.to_string();
+            fx.notice(match standing.told {
+                0 => Notice::WaitStarted { what, fix: standing.wait.fix() },
+                _ => Notice::WaitStill { what, for_s: self.now.since(standing.since) / 1000 },
+            });
+            standing.told += 1;
+        }
+    }
+
+    fn find_waits(&self) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        if let Leaving::Asked { .. } = self.leaving {
+            let pins: Vec<String> = self.pins().iter().map(Pin::to_string).collect();
+            if !pins.is_empty() {
+                waits.push(Wait::Pinned { pins });
+            }
+        }
+        waits.extend(self.link.stuck.clone().map(|call| Wait::CorosyncStuck { call }));
+        if let Some(work) = &self.work {
+            waits.push(Wait::Kernel { what: work.kind.text() });
+        }
+        waits.extend(self.ring_wait());
+        if self.link.deaf {
+            waits.push(Wait::Deaf);
+        }
+        if self.link.probe.is_some() {
+            waits.push(Wait::Probe);
+        }
+        if let Some(agreed) = &self.agreed {
+            waits.extend(change_waits(agreed));
+            if let Some((step, missing)) = self.missing_answers() {
+                waits.push(Wait::Answers { step, from: missing.into_iter().collect() });
+            }
+        }
+        waits
+    }
+
+    /// The first thing missing on the way to an agreed view.
+    fn ring_wait(&self) -> Option<Wait> {
+        if self.link.up.is_none() {
+            return Some(Wait::Corosync { why: self.link.why.clone() });
+        }
+        if self.config.is_none() {
+            return Some(Wait::Config);
+        }
+        if !self.view.is_open() {
+            return Some(Wait::Join);
+        }
+        if !self.view.is_settled() {
+            return Some(Wait::QuorumRing);
+        }
+        let Some(agreed) = &self.agreed else {
+            let silent = |member: &_| !self.exchange.hellos.contains_key(member);
+            return Some(Wait::Hello { from: self.view.live().into_iter().filter(silent).collect() });
+        };
+        let configured = self.config.as_ref().map_or(0, |config| config.nodes.len());
+        (!agreed.quorate).then(|| Wait::Quorum { here: self.view.ring_nodes().len(), configured })
+    }
+}
+
+fn change_waits(agreed: &Agreed) -> Vec<Wait> {
+    let name = |number: &u8| agreed.table.entries.get(number).map_or_else(|| number.to_string(), |e| e.name.clone());
+    let refused = agreed.refused.values().map(|(entry, by, refusal)| Wait::AddRefused {
+        entry: entry.name.clone(),
+        by: NodeId(by.nodeid),
+        refusal: refusal.clone(),
+    });
+    let misaligned = agreed
+        .misaligned
+        .iter()
+        .map(|(member, refusal)| Wait::Misaligned { node: NodeId(member.nodeid), refusal: refusal.clone() });
+    let kept = agreed.kept.iter().map(|(number, (by, pins))| Wait::Held {
+        entry: name(number),
+        by: NodeId(by.nodeid),
+        pins: pins.clone(),
+    });
+    let absent = agreed.blocking_absent().map(|(node, live)| Wait::Absent { node, mounts: live.mounts });
+    refused.chain(misaligned).chain(kept).chain(absent).collect()
+}
+
+/// Whether these are one wait whose details have changed.
+fn same_cause(one: &Wait, other: &Wait) -> bool {
+    match (one, other) {
+        (Wait::AddRefused { entry: a, .. }, Wait::AddRefused { entry: b, .. })
+        | (Wait::Held { entry: a, .. }, Wait::Held { entry: b, .. })
+        | (Wait::Answers { step: a, .. }, Wait::Answers { step: b, .. }) => a == b,
+        (Wait::Misaligned { node: a, .. }, Wait::Misaligned { node: b, .. })
+        | (Wait::Absent { node: a, .. }, Wait::Absent { node: b, .. }) => a == b,
+        _ => one.kind() == other.kind(),
+    }
+}

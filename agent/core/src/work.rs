@@ -1,0 +1,239 @@
+//! Our part of a step: what this node's kernel must be made to hold, and the answer.
+//!
+//! One batch of operations is in the kernel at a time. A batch that outlives its view only updates what we
+//! know of the kernel; the next Hello waits for it and says what is there.
+
+use crate::agent::Agent;
+use crate::effect::{Effect, Effects};
+use crate::event::{KernelOutcome, KernelRefusal};
+use crate::identity;
+use crate::ids::{Member, NodeId, OpId, Tick};
+use crate::pins::Pin;
+use crate::table::StepKind;
+use crate::tree::Wish;
+use crate::wait::Wait;
+use configfs::Op;
+use proto::peer::{Answer, Body, Entry, Outcome, ProposalReason};
+use serde::{Deserialize, Serialize};
+
+/// What this node is doing for a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// The step's number, to answer to.
+    pub(crate) round: u32,
+    /// The step.
+    pub(crate) kind: StepKind,
+    /// The batch in the kernel.
+    pub(crate) op: OpId,
+    /// Set while the leftovers of a refused batch are taken out: the answer to give then.
+    pub(crate) refused: Option<KernelRefusal>,
+    /// When the batch was handed over.
+    pub(crate) since: Tick,
+}
+
+impl Work {
+    /// Whether the kernel has a batch of ours.
+    #[must_use]
+    pub(crate) fn in_kernel(&self) -> bool {
+        self.op.0 > 0
+    }
+}
+
+impl Agent {
+    /// Whether anything may be decided or done now.
+    pub(crate) fn may_act(&self) -> Result<(), Wait> {
+        if self.link.probe.is_some() {
+            return Err(Wait::Probe);
+        }
+        if !self.view.is_settled() {
+            return Err(Wait::QuorumRing);
+        }
+        if self.exchange.outstanding > 0 || self.exchange.owed {
+            return Err(Wait::Hello { from: self.member().into_iter().collect() });
+        }
+        Ok(())
+    }
+
+    /// Does our part of the step in progress, once.
+    pub(crate) fn work_if_due(&mut self, fx: &mut Effects) {
+        if self.work.is_some() || self.may_act().is_err() {
+            return;
+        }
+        let Some(step) = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref()) else { return };
+        let asked = self.member().is_some_and(|me| step.answers.contains_key(&me));
+        if !asked || self.exchange.answered >= step.round {
+            return;
+        }
+        let (round, kind) = (step.round, step.kind.clone());
+        match self.plan(&kind) {
+            Ok(ops) if ops.is_empty() => self.answer(round, &kind, Outcome::Done, fx),
+            Ok(ops) => self.start_batch(round, kind, ops, fx),
+            Err(no) => self.answer(round, &kind, no, fx),
+        }
+    }
+
+    /// The operations our part needs; `Err` is an answer that needs none.
+    fn plan(&mut self, kind: &StepKind) -> Result<Vec<Op>, Outcome> {
+        match kind {
+            StepKind::Install { add } => self.plan_install(add),
+            StepKind::Restore { .. } => self.plan_install(&[]),
+            StepKind::Undo { entries, .. } => Ok(self.kernel.remove(entries)),
+            StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            StepKind::Admit { .. } => self.plan_admit(),
+            StepKind::Vote { entry, reason } => {
+                let pins = self.pins_of(entry, *reason);
+                if pins.is_empty() { Ok(vec![]) } else { Err(Outcome::Held(pins.iter().map(Pin::to_string).collect())) }
+            }
+        }
+    }
+
+    fn plan_install(&mut self, add: &[Entry]) -> Result<Vec<Op>, Outcome> {
+        let wish = self.wish()?;
+        let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
+        let table = agreed.table.clone();
+        let ops = self.kernel.install(&wish, &table, add).map_err(|invalid| failed("", &invalid.to_string()))?;
+        self.kernel.written.extend(table.entries.values().chain(add).map(|entry| (entry.number, entry.clone())));
+        Ok(ops)
+    }
+
+    /// A joiner does not write beside entries that the agreed table does not have: the kernels would differ.
+    fn plan_admit(&mut self) -> Result<Vec<Op>, Outcome> {
+        let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
+        let strangers: Vec<String> = self
+            .kernel
+            .foreign()
+            .iter()
+            .filter(|node| {
+                !agreed.table.entries.values().any(|entry| crate::tree::node(entry, node.local).as_ref() == Ok(node))
+            })
+            .map(ToString::to_string)
+            .collect();
+        if !strangers.is_empty() {
+            let what = format!("configfs holds entries that o2cpgd did not make ({})", strangers.join(", "));
+            return Err(Outcome::Failed { errno: 17, path: "node".into(), what });
+        }
+        self.plan_install(&[])
+    }
+
+    fn wish(&self) -> Result<Wish, Outcome> {
+        let config = self.config.as_ref().ok_or_else(|| failed("", "corosync's configuration is not known"))?;
+        let name = identity::cluster_name(config).map_err(|refusal| failed("", &refusal.to_string()))?;
+        let own = self.member().and_then(|me| identity::number(&self.policy, NodeId(me.nodeid)).ok());
+        Ok(Wish { name, attributes: self.policy.attributes, own })
+    }
+
+    fn start_batch(&mut self, round: u32, kind: StepKind, ops: Vec<Op>, fx: &mut Effects) {
+        let op = self.hand_over(ops, fx);
+        self.work = Some(Work { round, kind, op, refused: None, since: self.now });
+    }
+
+    /// The state file goes first: after a crash in between, what is in the kernel is known to be ours.
+    fn hand_over(&mut self, ops: Vec<Op>, fx: &mut Effects) -> OpId {
+        self.save(fx);
+        self.counters.kernel_ops += ops.len() as u64;
+        let op = self.new_op();
+        fx.push(Effect::Kernel(op, ops));
+        op
+    }
+
+    pub(crate) fn kernel_done(&mut self, op: OpId, outcome: KernelOutcome, fx: &mut Effects) {
+        self.kernel.tree = Some(outcome.tree);
+        let Some(work) = self.work.take_if(|work| work.op == op) else { return };
+        self.counters.kernel_refusals += u64::from(outcome.result.is_err());
+        match (work.refused.clone(), outcome.result.and_then(|()| self.verify(&work.kind))) {
+            (Some(first), _) => self.give_up(&work, first, fx),
+            (None, Ok(())) => self.answer(work.round, &work.kind, Outcome::Done, fx),
+            (None, Err(refusal)) => self.clean_up(work, refusal, fx),
+        }
+    }
+
+    /// A store can succeed without effect; only what was read back counts.
+    fn verify(&self, kind: &StepKind) -> Result<(), KernelRefusal> {
+        let StepKind::Admit { member } = kind else { return Ok(()) };
+        if let Some(drift) = self.kernel.attribute_drift(&self.policy.attributes) {
+            return Err(KernelRefusal { errno: 0, path: "cluster".into(), what: drift.to_string() });
+        }
+        if self.kernel.is_local(member.nodeid) {
+            return Ok(());
+        }
+        Err(KernelRefusal { errno: 0, path: "local".into(), what: "our own entry is not local after all".into() })
+    }
+
+    /// Takes out what a refused addition has left behind, then answers.
+    fn clean_up(&mut self, work: Work, refusal: KernelRefusal, fx: &mut Effects) {
+        let leftovers = match &work.kind {
+            StepKind::Install { add } => self.kernel.remove(add),
+            StepKind::Undo { .. }
+            | StepKind::Admit { .. }
+            | StepKind::Vote { .. }
+            | StepKind::Erase { .. }
+            | StepKind::Restore { .. } => vec![],
+        };
+        if leftovers.is_empty() {
+            return self.give_up(&work, refusal, fx);
+        }
+        let op = self.hand_over(leftovers, fx);
+        self.work = Some(Work { op, refused: Some(refusal), ..work });
+    }
+
+    fn give_up(&mut self, work: &Work, refusal: KernelRefusal, fx: &mut Effects) {
+        let KernelRefusal { errno, path, what } = refusal;
+        self.answer(work.round, &work.kind, Outcome::Failed { errno, path, what }, fx);
+    }
+
+    fn answer(&mut self, round: u32, kind: &StepKind, outcome: Outcome, fx: &mut Effects) {
+        self.keep_account(kind, &outcome);
+        let step = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref());
+        let asked = step.is_some_and(|step| step.round == round && step.kind == *kind);
+        if asked && self.exchange.outstanding == 0 && !self.exchange.owed {
+            self.exchange.answered = round;
+            self.say(Body::Answer(Answer { round, outcome }), fx);
+        }
+    }
+
+    /// Which entries are ours after this.
+    fn keep_account(&mut self, kind: &StepKind, outcome: &Outcome) {
+        let gone = match (kind, outcome) {
+            (StepKind::Install { add: gone }, Outcome::Failed { .. })
+            | (StepKind::Undo { entries: gone, .. }, Outcome::Done) => gone.as_slice(),
+            (StepKind::Erase { entry }, Outcome::Done) => std::slice::from_ref(entry),
+            _ => return,
+        };
+        for entry in gone {
+            if !self.kernel.holds(entry) {
+                self.kernel.written.remove(&entry.number);
+            }
+        }
+    }
+
+    /// Why this entry must stay, as far as this node knows.
+    pub(crate) fn pins_of(&self, entry: &Entry, reason: ProposalReason) -> Vec<Pin> {
+        let mut pins: Vec<Pin> = self.tokens.of_node(&entry.name).collect();
+        if self.view.in_ring(NodeId(entry.nodeid)) && !self.is_joining(entry.nodeid) {
+            pins.push(Pin::Alive);
+        }
+        if reason == ProposalReason::Unconfigured && self.is_configured(entry) {
+            pins.push(Pin::Configured);
+        }
+        pins
+    }
+
+    /// Whether the node has an agent that says its kernel holds nothing yet.
+    fn is_joining(&self, nodeid: u32) -> bool {
+        let hellos = self.agreed.as_ref().map(|agreed| &agreed.hellos);
+        hellos.is_some_and(|hellos| {
+            hellos.iter().any(|(member, hello)| member.nodeid == nodeid && !hello.local && !hello.live.is_live())
+        })
+    }
+
+    /// The member of this agent in the step, for people.
+    pub(crate) fn missing_answers(&self) -> Option<(String, Vec<Member>)> {
+        let step = self.agreed.as_ref()?.step.as_ref()?;
+        let missing = step.answers.iter().filter(|(_, answer)| answer.is_none()).map(|(member, _)| *member);
+        Some((step.kind.text(), missing.collect()))
+    }
+}
+
+fn failed(path: &str, what: &str) -> Outcome {
+    Outcome::Failed { errno: 0, path: path.into(), what: what.into() }
+}
