@@ -122,10 +122,7 @@ impl Attributes {
                 continue;
             };
             if !(1..=MILLISECONDS_MAX).contains(&value) {
-                return Err(Invalid::Milliseconds {
-                    attribute: attribute.path().to_owned(),
-                    value,
-                });
+                return Err(Invalid::Milliseconds { attribute: attribute.path().to_owned(), value });
             }
         }
         Ok(())
@@ -153,10 +150,7 @@ impl Default for Attributes {
 /// One setting and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(
-    missing_docs,
-    reason = "each variant is the field of Attributes of the same name"
-)]
+#[allow(missing_docs, reason = "each variant is the field of Attributes of the same name")]
 pub enum Attribute {
     IdleTimeoutMs(u32),
     KeepaliveDelayMs(u32),
@@ -210,63 +204,35 @@ mod tests {
 
     #[test]
     fn the_kernels_defaults_pass() {
-        assert_eq!(
-            Attributes::default().check(),
-            Ok(Attributes::KERNEL_DEFAULTS)
-        );
+        assert_eq!(Attributes::default().check(), Ok(Attributes::KERNEL_DEFAULTS));
     }
 
     #[test]
     fn keepalive_must_be_below_idle() {
-        let equal = Attributes {
-            idle_timeout_ms: 2000,
-            ..Attributes::default()
-        };
+        let equal = Attributes { idle_timeout_ms: 2000, ..Attributes::default() };
         assert_eq!(
             equal.check(),
-            Err(Invalid::KeepaliveNotBelowIdle {
-                keepalive_delay_ms: 2000,
-                idle_timeout_ms: 2000
-            })
+            Err(Invalid::KeepaliveNotBelowIdle { keepalive_delay_ms: 2000, idle_timeout_ms: 2000 })
         );
     }
 
     #[test]
     fn dead_thresholds_below_4_are_refused_with_the_reason() {
         for bad in 0..4 {
-            let attributes = Attributes {
-                dead_threshold: bad,
-                ..Attributes::default()
-            };
+            let attributes = Attributes { dead_threshold: bad, ..Attributes::default() };
             let refusal = attributes.check().expect_err("too low");
             assert_eq!(refusal, Invalid::DeadThreshold(bad));
             assert!(refusal.to_string().contains("3 leaves stuck heartbeats"));
         }
-        assert!(
-            Attributes {
-                dead_threshold: 4,
-                ..Attributes::default()
-            }
-            .check()
-            .is_ok()
-        );
+        assert!(Attributes { dead_threshold: 4, ..Attributes::default() }.check().is_ok());
     }
 
     #[test]
     fn milliseconds_are_neither_0_nor_all_ones() {
         for bad in [0, u32::MAX] {
-            let attributes = Attributes {
-                reconnect_delay_ms: bad,
-                ..Attributes::default()
-            };
+            let attributes = Attributes { reconnect_delay_ms: bad, ..Attributes::default() };
             let attribute = "reconnect_delay_ms".to_owned();
-            assert_eq!(
-                attributes.check(),
-                Err(Invalid::Milliseconds {
-                    attribute,
-                    value: bad
-                })
-            );
+            assert_eq!(attributes.check(), Err(Invalid::Milliseconds { attribute, value: bad }));
         }
     }
 }

@@ -50,11 +50,7 @@ pub struct Failed {
 /// Does the list in order and stops at the first failure.
 pub fn apply(backend: &mut dyn Backend, ops: &[Op]) -> Result<(), Failed> {
     for (index, op) in ops.iter().enumerate() {
-        perform(backend, op).map_err(|error| Failed {
-            index,
-            op: Box::new(op.clone()),
-            error,
-        })?;
+        perform(backend, op).map_err(|error| Failed { index, op: Box::new(op.clone()), error })?;
     }
     Ok(())
 }
@@ -67,26 +63,14 @@ pub fn perform(backend: &mut dyn Backend, op: &Op) -> Result<(), Error> {
         Change::Rmdir => backend.rmdir(&path),
         Change::Store(value) => {
             backend.store(&path, &value)?;
-            if matches!(op, Op::StoreAttribute { .. }) {
-                read_back(backend, &path, value)
-            } else {
-                Ok(())
-            }
+            if matches!(op, Op::StoreAttribute { .. }) { read_back(backend, &path, value) } else { Ok(()) }
         }
     }
 }
 
 fn read_back(backend: &dyn Backend, path: &str, value: String) -> Result<(), Error> {
     let reads = backend.show(path)?;
-    if reads == value {
-        Ok(())
-    } else {
-        Err(Error::NotKept {
-            path: backend.locate(path),
-            value,
-            reads,
-        })
-    }
+    if reads == value { Ok(()) } else { Err(Error::NotKept { path: backend.locate(path), value, reads }) }
 }
 
 /// Reads everything; `None` if there is no cluster. The kernel allows one cluster: of several, which only a plain
@@ -95,22 +79,13 @@ pub fn read_tree(backend: &dyn Backend) -> Result<Option<Tree>, Error> {
     let names = backend.list("")?;
     match names.as_slice() {
         [] => Ok(None),
-        [name] => Reader {
-            backend,
-            cluster: name,
-        }
-        .tree()
-        .map(Some),
+        [name] => Reader { backend, cluster: name }.tree().map(Some),
         several => Err(unexpected(backend, "", several.join(" "), "one cluster")),
     }
 }
 
 fn unexpected(backend: &dyn Backend, path: &str, value: String, expected: impl ToString) -> Error {
-    Error::Unexpected {
-        path: backend.locate(path),
-        value,
-        expected: expected.to_string(),
-    }
+    Error::Unexpected { path: backend.locate(path), value, expected: expected.to_string() }
 }
 
 struct Reader<'a> {
@@ -137,10 +112,7 @@ impl Reader<'_> {
             reconnect_delay_ms: self.number("reconnect_delay_ms")?,
             fence_method: self.word("fence_method", &[FenceMethod::Reset, FenceMethod::Panic])?,
             dead_threshold: self.number("heartbeat/dead_threshold")?,
-            heartbeat_mode: self.word(
-                "heartbeat/mode",
-                &[HeartbeatMode::Local, HeartbeatMode::Global],
-            )?,
+            heartbeat_mode: self.word("heartbeat/mode", &[HeartbeatMode::Local, HeartbeatMode::Global])?,
         })
     }
 
@@ -158,15 +130,7 @@ impl Reader<'_> {
         if let (1, false) = (zeros.len(), nodes.contains_key(&NodeNum::ZERO)) {
             nodes.extend(zeros.drain(..).map(|node| (node.num, node)));
         }
-        let doubtful = |node: Node| {
-            (
-                node.name,
-                Incomplete {
-                    address: Some(node.address),
-                    port: Some(node.port),
-                },
-            )
-        };
+        let doubtful = |node: Node| (node.name, Incomplete { address: Some(node.address), port: Some(node.port) });
         incomplete.extend(zeros.into_iter().map(doubtful));
         Ok((nodes, incomplete))
     }
@@ -174,36 +138,17 @@ impl Reader<'_> {
     fn entry(&self, name: &str) -> Result<Read, Error> {
         let path = format!("node/{name}");
         let name = NodeName::new(name).map_err(|rule| self.unexpected(&path, name, rule))?;
-        let address = self.parse(&format!("{path}/ipv4_address"), "an IPv4 address", |text| {
-            text.parse::<Ipv4Addr>().ok()
-        })?;
+        let address =
+            self.parse(&format!("{path}/ipv4_address"), "an IPv4 address", |text| text.parse::<Ipv4Addr>().ok())?;
         let port = self.number(&format!("{path}/ipv4_port"))?;
-        let num = self.parse(&format!("{path}/num"), "a node number", |text| {
-            NodeNum::new(text.parse().ok()?).ok()
-        })?;
+        let num = self.parse(&format!("{path}/num"), "a node number", |text| NodeNum::new(text.parse().ok()?).ok())?;
         let local = self.parse(&format!("{path}/local"), "0 or 1", flag)?;
         let address: Option<Address> = Address::new(address).ok();
         let Some((address, port)) = address.zip(Port::new(port).ok()) else {
-            return Ok(Read::Unnumbered(
-                name,
-                Incomplete {
-                    address,
-                    port: Port::new(port).ok(),
-                },
-            ));
+            return Ok(Read::Unnumbered(name, Incomplete { address, port: Port::new(port).ok() }));
         };
-        let node = Node {
-            name,
-            num,
-            address,
-            port,
-            local,
-        };
-        if num == NodeNum::ZERO && !local {
-            Ok(Read::NumberZeroOrNone(node))
-        } else {
-            Ok(Read::Numbered(node))
-        }
+        let node = Node { name, num, address, port, local };
+        if num == NodeNum::ZERO && !local { Ok(Read::NumberZeroOrNone(node)) } else { Ok(Read::Numbered(node)) }
     }
 
     /// Directories below `heartbeat`; what else is there are attributes, whose names no region can have.
@@ -214,8 +159,7 @@ impl Reader<'_> {
                 continue;
             }
             let path = format!("heartbeat/{name}");
-            let key = RegionName::new(name.as_str())
-                .map_err(|rule| self.unexpected(&path, &name, rule))?;
+            let key = RegionName::new(name.as_str()).map_err(|rule| self.unexpected(&path, &name, rule))?;
             regions.insert(key, self.region(&path)?);
         }
         Ok(regions)
@@ -224,18 +168,11 @@ impl Reader<'_> {
     /// `dev` and `pid` read empty until the heartbeat was started.
     fn region(&self, path: &str) -> Result<Region, Error> {
         let device = self.text(&format!("{path}/dev"))?;
-        let pid = self.parse(
-            &format!("{path}/pid"),
-            "a process id or nothing",
-            |text| match text {
-                "" => Some(None),
-                digits => digits.parse().ok().map(Some),
-            },
-        )?;
-        Ok(Region {
-            device: Some(device).filter(|device| !device.is_empty()),
-            pid,
-        })
+        let pid = self.parse(&format!("{path}/pid"), "a process id or nothing", |text| match text {
+            "" => Some(None),
+            digits => digits.parse().ok().map(Some),
+        })?;
+        Ok(Region { device: Some(device).filter(|device| !device.is_empty()), pid })
     }
 
     fn number(&self, path: &str) -> Result<u32, Error> {
@@ -243,17 +180,10 @@ impl Reader<'_> {
     }
 
     fn word<T: Copy + ToString>(&self, path: &str, words: &[T]) -> Result<T, Error> {
-        self.parse(path, "a known word", |text| {
-            words.iter().find(|word| word.to_string() == text).copied()
-        })
+        self.parse(path, "a known word", |text| words.iter().find(|word| word.to_string() == text).copied())
     }
 
-    fn parse<T>(
-        &self,
-        path: &str,
-        expected: &str,
-        read: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, Error> {
+    fn parse<T>(&self, path: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
         let text = self.text(path)?;
         read(&text).ok_or_else(|| self.unexpected(path, &text, expected))
     }
@@ -266,12 +196,7 @@ impl Reader<'_> {
     }
 
     fn unexpected(&self, path: &str, value: &str, expected: impl ToString) -> Error {
-        unexpected(
-            self.backend,
-            &format!("{}/{path}", self.cluster),
-            value.to_owned(),
-            expected,
-        )
+        unexpected(self.backend, &format!("{}/{path}", self.cluster), value.to_owned(), expected)
     }
 }
 

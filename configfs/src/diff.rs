@@ -46,9 +46,7 @@ pub fn additions(have: Option<&Tree>, want: &Cluster) -> Vec<Op> {
         return Vec::new();
     }
     let mut ops = Vec::new();
-    let steps: Vec<Step<'_>> = in_order(want)
-        .filter_map(|node| addition(tree, node, &mut ops))
-        .collect();
+    let steps: Vec<Step<'_>> = in_order(want).filter_map(|node| addition(tree, node, &mut ops)).collect();
     if tree.nodes.is_empty() {
         ops.extend(attribute_changes(tree, want));
     }
@@ -58,11 +56,7 @@ pub fn additions(have: Option<&Tree>, want: &Cluster) -> Vec<Op> {
 
 /// The removal of one numbered entry; nothing if it is not there.
 pub fn removal(have: &Tree, num: NodeNum) -> Vec<Op> {
-    have.nodes
-        .get(&num)
-        .map(|node| remove(have, Entry::Complete(node.clone())))
-        .into_iter()
-        .collect()
+    have.nodes.get(&num).map(|node| remove(have, Entry::Complete(node.clone()))).into_iter().collect()
 }
 
 fn is_same(tree: &Tree, want: &Cluster) -> bool {
@@ -73,27 +67,13 @@ fn is_same(tree: &Tree, want: &Cluster) -> bool {
 /// they are stored whatever they may be.
 fn create(want: &Cluster, former: Option<&Attributes>) -> Vec<Op> {
     let cluster = want.name().as_str();
-    let fresh = Attributes::KERNEL_DEFAULTS
-        .each()
-        .map(|attribute| (!attribute.is_module_wide()).then_some(attribute));
-    let module_wide = former
-        .unwrap_or(&Attributes::KERNEL_DEFAULTS)
-        .each()
-        .map(|attribute| former.map(|_| attribute));
-    let found: [Option<Attribute>; 6] =
-        std::array::from_fn(|index| fresh[index].or(module_wide[index]));
+    let fresh = Attributes::KERNEL_DEFAULTS.each().map(|attribute| (!attribute.is_module_wide()).then_some(attribute));
+    let module_wide = former.unwrap_or(&Attributes::KERNEL_DEFAULTS).each().map(|attribute| former.map(|_| attribute));
+    let found: [Option<Attribute>; 6] = std::array::from_fn(|index| fresh[index].or(module_wide[index]));
 
-    let mut ops = vec![Op::MakeCluster {
-        cluster: cluster.to_owned(),
-    }];
+    let mut ops = vec![Op::MakeCluster { cluster: cluster.to_owned() }];
     ops.extend(attribute_ops(cluster, &found, want.attributes()));
-    ops.extend(in_order(want).flat_map(|node| {
-        Step {
-            node,
-            has: Has::default(),
-        }
-        .ops(cluster)
-    }));
+    ops.extend(in_order(want).flat_map(|node| Step { node, has: Has::default() }.ops(cluster)));
     ops
 }
 
@@ -101,49 +81,22 @@ fn change(tree: &Tree, want: &Cluster) -> Vec<Op> {
     let mut ops = removals(tree, want);
     ops.extend(attribute_changes(tree, want));
     for node in in_order(want) {
-        ops.extend(
-            Step {
-                node,
-                has: kept(tree, node),
-            }
-            .ops(&tree.name),
-        );
+        ops.extend(Step { node, has: kept(tree, node) }.ops(&tree.name));
     }
     ops
 }
 
 /// The local entry goes first: if the kernel still needs it (EBUSY), nothing was touched yet.
 fn removals(tree: &Tree, want: &Cluster) -> Vec<Op> {
-    let unwanted = |node: &&Node| {
-        !want
-            .nodes()
-            .get(&node.num)
-            .is_some_and(|wanted| can_keep(node, wanted))
-    };
-    let (local, remote): (Vec<&Node>, Vec<&Node>) = tree
-        .nodes
-        .values()
-        .filter(unwanted)
-        .partition(|node| node.local);
-    let numbered = local
-        .into_iter()
-        .chain(remote)
-        .map(|node| Entry::Complete(node.clone()));
+    let unwanted = |node: &&Node| !want.nodes().get(&node.num).is_some_and(|wanted| can_keep(node, wanted));
+    let (local, remote): (Vec<&Node>, Vec<&Node>) = tree.nodes.values().filter(unwanted).partition(|node| node.local);
+    let numbered = local.into_iter().chain(remote).map(|node| Entry::Complete(node.clone()));
     let useless = |(name, found): &(&NodeName, &Incomplete)| {
-        !want
-            .nodes()
-            .values()
-            .any(|node| node.name == **name && has_of(found, node).is_some())
+        !want.nodes().values().any(|node| node.name == **name && has_of(found, node).is_some())
     };
-    let unnumbered = tree
-        .incomplete
-        .iter()
-        .filter(useless)
-        .map(|(name, found)| Entry::Incomplete(name.clone(), *found));
-    numbered
-        .chain(unnumbered)
-        .map(|entry| remove(tree, entry))
-        .collect()
+    let unnumbered =
+        tree.incomplete.iter().filter(useless).map(|(name, found)| Entry::Incomplete(name.clone(), *found));
+    numbered.chain(unnumbered).map(|entry| remove(tree, entry)).collect()
 }
 
 /// `local` can be stored, but never taken back.
@@ -152,70 +105,38 @@ fn can_keep(found: &Node, wanted: &Node) -> bool {
 }
 
 fn remove_all(tree: &Tree) -> Vec<Op> {
-    let numbered = tree
-        .nodes
-        .values()
-        .map(|node| Entry::Complete(node.clone()));
-    let unnumbered = tree
-        .incomplete
-        .iter()
-        .map(|(name, found)| Entry::Incomplete(name.clone(), *found));
-    let mut ops: Vec<Op> = numbered
-        .chain(unnumbered)
-        .map(|entry| remove(tree, entry))
-        .collect();
-    ops.push(Op::RemoveCluster {
-        cluster: tree.name.clone(),
-        was: tree.attributes,
-    });
+    let numbered = tree.nodes.values().map(|node| Entry::Complete(node.clone()));
+    let unnumbered = tree.incomplete.iter().map(|(name, found)| Entry::Incomplete(name.clone(), *found));
+    let mut ops: Vec<Op> = numbered.chain(unnumbered).map(|entry| remove(tree, entry)).collect();
+    ops.push(Op::RemoveCluster { cluster: tree.name.clone(), was: tree.attributes });
     ops
 }
 
 fn remove(tree: &Tree, entry: Entry) -> Op {
-    Op::RemoveNode {
-        cluster: tree.name.clone(),
-        entry,
-    }
+    Op::RemoveNode { cluster: tree.name.clone(), entry }
 }
 
 /// By number, the local one last.
 fn in_order(want: &Cluster) -> impl Iterator<Item = &Node> {
-    want.nodes()
-        .values()
-        .filter(|node| !node.local)
-        .chain(want.local())
+    want.nodes().values().filter(|node| !node.local).chain(want.local())
 }
 
 fn attribute_changes(tree: &Tree, want: &Cluster) -> Vec<Op> {
-    let mut ops = attribute_ops(
-        &tree.name,
-        &tree.attributes.each().map(Some),
-        want.attributes(),
-    );
+    let mut ops = attribute_ops(&tree.name, &tree.attributes.each().map(Some), want.attributes());
     if !tree.regions.is_empty() {
-        ops.retain(
-            |op| !matches!(op, Op::StoreAttribute { attribute, .. } if attribute.is_module_wide()),
-        );
+        ops.retain(|op| !matches!(op, Op::StoreAttribute { attribute, .. } if attribute.is_module_wide()));
     }
     ops
 }
 
 /// Stores of what differs. idle must exceed keepalive after each of them: idle first, unless it comes down to where
 /// keepalive was.
-pub(crate) fn attribute_ops(
-    cluster: &str,
-    found: &[Option<Attribute>; 6],
-    want: &Attributes,
-) -> Vec<Op> {
+pub(crate) fn attribute_ops(cluster: &str, found: &[Option<Attribute>; 6], want: &Attributes) -> Vec<Op> {
     let mut ops: Vec<Op> = found
         .iter()
         .zip(want.each())
         .filter(|(was, attribute)| **was != Some(*attribute))
-        .map(|(was, attribute)| Op::StoreAttribute {
-            cluster: cluster.to_owned(),
-            attribute,
-            was: *was,
-        })
+        .map(|(was, attribute)| Op::StoreAttribute { cluster: cluster.to_owned(), attribute, was: *was })
         .collect();
     let keepalive = found.iter().find_map(|was| match was {
         Some(Attribute::KeepaliveDelayMs(value)) => Some(*value),
@@ -239,13 +160,7 @@ struct Has {
 
 impl Has {
     fn all(local: bool) -> Self {
-        Self {
-            made: true,
-            port: true,
-            address: true,
-            num: true,
-            local,
-        }
+        Self { made: true, port: true, address: true, num: true, local }
     }
 }
 
@@ -258,19 +173,9 @@ struct Step<'a> {
 impl Step<'_> {
     fn ops(&self, cluster: &str) -> Vec<Op> {
         let (node, has) = (self.node, self.has);
-        let store = |field| Op::StoreNode {
-            cluster: cluster.to_owned(),
-            node: node.name.clone(),
-            field,
-        };
-        let make = || Op::MakeNode {
-            cluster: cluster.to_owned(),
-            node: node.name.clone(),
-        };
-        let set_local = || Op::SetLocal {
-            cluster: cluster.to_owned(),
-            node: node.clone(),
-        };
+        let store = |field| Op::StoreNode { cluster: cluster.to_owned(), node: node.name.clone(), field };
+        let make = || Op::MakeNode { cluster: cluster.to_owned(), node: node.name.clone() };
+        let set_local = || Op::SetLocal { cluster: cluster.to_owned(), node: node.clone() };
         [
             (!has.made).then(make),
             (!has.port).then(|| store(Field::Port(node.port))),
@@ -286,17 +191,10 @@ impl Step<'_> {
 
 /// What is left of a wanted entry after [`removals`].
 fn kept(tree: &Tree, node: &Node) -> Has {
-    if let Some(found) = tree
-        .nodes
-        .get(&node.num)
-        .filter(|found| can_keep(found, node))
-    {
+    if let Some(found) = tree.nodes.get(&node.num).filter(|found| can_keep(found, node)) {
         return Has::all(found.local);
     }
-    tree.incomplete
-        .get(&node.name)
-        .and_then(|found| has_of(found, node))
-        .unwrap_or_default()
+    tree.incomplete.get(&node.name).and_then(|found| has_of(found, node)).unwrap_or_default()
 }
 
 /// What an unnumbered entry already has of the wanted one; `None` if it must go. With address and port it may in truth
@@ -308,30 +206,17 @@ fn has_of(found: &Incomplete, node: &Node) -> Option<Has> {
     if found.may_be_number_zero() {
         return (node.num == NodeNum::ZERO).then(|| Has::all(false));
     }
-    Some(Has {
-        made: true,
-        port: found.port.is_some(),
-        address: found.address.is_some(),
-        num: false,
-        local: false,
-    })
+    Some(Has { made: true, port: found.port.is_some(), address: found.address.is_some(), num: false, local: false })
 }
 
 /// How to add one entry without touching a numbered one; `None` if that cannot be.
 fn addition<'a>(tree: &Tree, node: &'a Node, ops: &mut Vec<Op>) -> Option<Step<'a>> {
     let mut has = standing(tree, node)?;
     let in_the_way = |(name, found): &(&NodeName, &Incomplete)| {
-        if **name == node.name {
-            !found.can_become(node)
-        } else {
-            found.address == Some(node.address)
-        }
+        if **name == node.name { !found.can_become(node) } else { found.address == Some(node.address) }
     };
     let obstacles: Vec<_> = tree.incomplete.iter().filter(in_the_way).collect();
-    if obstacles
-        .iter()
-        .any(|(_, found)| found.may_be_number_zero())
-    {
+    if obstacles.iter().any(|(_, found)| found.may_be_number_zero()) {
         return None;
     }
     for (name, found) in obstacles {
@@ -347,22 +232,10 @@ fn standing(tree: &Tree, node: &Node) -> Option<Has> {
     if let Some(found) = tree.nodes.get(&node.num) {
         return found.same_entry(node).then(|| Has::all(found.local));
     }
-    match tree
-        .nodes
-        .values()
-        .find(|other| other.name == node.name || other.address == node.address)
-    {
+    match tree.nodes.values().find(|other| other.name == node.name || other.address == node.address) {
         // Reads 0: either truly number 0, then storing `num` is EBUSY and harmless, or never numbered.
-        Some(zero)
-            if zero.same_entry(&Node {
-                num: NodeNum::ZERO,
-                ..node.clone()
-            }) && !zero.local =>
-        {
-            Some(Has {
-                num: false,
-                ..Has::all(false)
-            })
+        Some(zero) if zero.same_entry(&Node { num: NodeNum::ZERO, ..node.clone() }) && !zero.local => {
+            Some(Has { num: false, ..Has::all(false) })
         }
         Some(_) => None,
         None => Some(unnumbered(tree, node)),

@@ -77,33 +77,19 @@ pub fn drift(have: Option<&Tree>, want: &Cluster) -> Vec<Drift> {
     };
     if tree.name != wanted.as_str() {
         let regions = tree.regions.keys().cloned().collect();
-        return vec![Drift::OtherCluster {
-            found: tree.name.clone(),
-            wanted,
-            regions,
-        }];
+        return vec![Drift::OtherCluster { found: tree.name.clone(), wanted, regions }];
     }
     let presumed = presumed_zero(tree, want);
     let mut list = attributes(tree, want);
     for node in want.nodes().values() {
-        match tree
-            .nodes
-            .get(&node.num)
-            .or(presumed.as_ref().filter(|zero| zero.num == node.num))
-        {
+        match tree.nodes.get(&node.num).or(presumed.as_ref().filter(|zero| zero.num == node.num)) {
             None => list.push(Drift::Missing(node.clone())),
             Some(found) => {
-                list.extend(fields(found, node).into_iter().map(|field| Drift::Changed {
-                    num: node.num,
-                    field,
-                }));
+                list.extend(fields(found, node).into_iter().map(|field| Drift::Changed { num: node.num, field }));
             }
         }
     }
-    let extra = tree
-        .nodes
-        .values()
-        .filter(|node| !want.nodes().contains_key(&node.num));
+    let extra = tree.nodes.values().filter(|node| !want.nodes().contains_key(&node.num));
     list.extend(extra.cloned().map(Drift::Extra));
     list.extend(incomplete(tree, presumed.as_ref()));
     list
@@ -113,10 +99,7 @@ pub fn drift(have: Option<&Tree>, want: &Cluster) -> Vec<Drift> {
 fn presumed_zero(tree: &Tree, want: &Cluster) -> Option<Node> {
     let zero = want.nodes().get(&NodeNum::ZERO)?;
     let found = tree.incomplete.get(&zero.name)?;
-    (found.may_be_number_zero() && found.can_become(zero)).then(|| Node {
-        local: false,
-        ..zero.clone()
-    })
+    (found.may_be_number_zero() && found.can_become(zero)).then(|| Node { local: false, ..zero.clone() })
 }
 
 fn attributes(tree: &Tree, want: &Cluster) -> Vec<Drift> {
@@ -127,11 +110,7 @@ fn attributes(tree: &Tree, want: &Cluster) -> Vec<Drift> {
         .filter(|(found, wanted)| found != wanted)
         .map(|(found, wanted)| {
             let held_by_region = found.is_module_wide() && !tree.regions.is_empty();
-            Drift::Attribute {
-                found,
-                wanted,
-                held_by_region,
-            }
+            Drift::Attribute { found, wanted, held_by_region }
         })
         .collect()
 }
@@ -139,28 +118,16 @@ fn attributes(tree: &Tree, want: &Cluster) -> Vec<Drift> {
 fn fields(found: &Node, wanted: &Node) -> Vec<Differs> {
     let mut list = Vec::new();
     if found.name != wanted.name {
-        list.push(Differs::Name {
-            found: found.name.clone(),
-            wanted: wanted.name.clone(),
-        });
+        list.push(Differs::Name { found: found.name.clone(), wanted: wanted.name.clone() });
     }
     if found.address != wanted.address {
-        list.push(Differs::Address {
-            found: found.address,
-            wanted: wanted.address,
-        });
+        list.push(Differs::Address { found: found.address, wanted: wanted.address });
     }
     if found.port != wanted.port {
-        list.push(Differs::Port {
-            found: found.port,
-            wanted: wanted.port,
-        });
+        list.push(Differs::Port { found: found.port, wanted: wanted.port });
     }
     if found.local != wanted.local {
-        list.push(Differs::Local {
-            found: found.local,
-            wanted: wanted.local,
-        });
+        list.push(Differs::Local { found: found.local, wanted: wanted.local });
     }
     list
 }
@@ -181,54 +148,20 @@ impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCluster { wanted } => write!(f, "cluster {wanted} is missing"),
-            Self::OtherCluster {
-                found,
-                wanted,
-                regions,
-            } if regions.is_empty() => {
+            Self::OtherCluster { found, wanted, regions } if regions.is_empty() => {
                 write!(f, "cluster is {found}, wanted {wanted}")
             }
-            Self::OtherCluster {
-                found,
-                wanted,
-                regions,
-            } => {
-                write!(
-                    f,
-                    "cluster is {found} with {} heartbeat regions, wanted {wanted}",
-                    regions.len()
-                )
+            Self::OtherCluster { found, wanted, regions } => {
+                write!(f, "cluster is {found} with {} heartbeat regions, wanted {wanted}", regions.len())
             }
-            Self::Attribute {
-                found,
-                wanted,
-                held_by_region,
-            } => {
-                write!(
-                    f,
-                    "{} is {}, wanted {}",
-                    found.path(),
-                    found.value(),
-                    wanted.value()
-                )?;
-                if *held_by_region {
-                    f.write_str(" (fixed while a region exists)")
-                } else {
-                    Ok(())
-                }
+            Self::Attribute { found, wanted, held_by_region } => {
+                write!(f, "{} is {}, wanted {}", found.path(), found.value(), wanted.value())?;
+                if *held_by_region { f.write_str(" (fixed while a region exists)") } else { Ok(()) }
             }
             Self::Missing(node) => write!(f, "node {node} is missing"),
             Self::Extra(node) => write!(f, "node {node} is not wanted"),
-            Self::Incomplete {
-                name,
-                may_be_number_zero: false,
-                ..
-            } => write!(f, "node {name} is half made"),
-            Self::Incomplete {
-                name,
-                may_be_number_zero: true,
-                ..
-            } => {
+            Self::Incomplete { name, may_be_number_zero: false, .. } => write!(f, "node {name} is half made"),
+            Self::Incomplete { name, may_be_number_zero: true, .. } => {
                 write!(f, "node {name} is half made, or number 0")
             }
             Self::Changed { num, field } => write!(f, "node {num} {field}"),
@@ -267,10 +200,7 @@ mod tests {
     #[test]
     fn every_difference_shows_both_values() {
         let mut have = tree(&[node("a", 1, false), node("x", 9, false)]);
-        have.attributes = Attributes {
-            dead_threshold: 5,
-            ..Attributes::default()
-        };
+        have.attributes = Attributes { dead_threshold: 5, ..Attributes::default() };
         let mut moved = node("b", 1, true);
         moved.port = Port::new(7778).unwrap();
         assert_eq!(
@@ -290,18 +220,14 @@ mod tests {
     fn another_cluster_is_the_only_difference() {
         let mut have = tree(&[node("a", 1, true)]);
         have.name = "foreign-one".to_owned();
-        assert_eq!(
-            lines(Some(&have), &cluster(&[])),
-            ["cluster is foreign-one, wanted o2"]
-        );
+        assert_eq!(lines(Some(&have), &cluster(&[])), ["cluster is foreign-one, wanted o2"]);
         assert_eq!(lines(None, &cluster(&[])), ["cluster o2 is missing"]);
     }
 
     #[test]
     fn a_half_made_entry_is_named() {
         let mut have = tree(&[]);
-        have.incomplete
-            .insert(NodeName::new("h").unwrap(), Incomplete::default());
+        have.incomplete.insert(NodeName::new("h").unwrap(), Incomplete::default());
         assert_eq!(lines(Some(&have), &cluster(&[])), ["node h is half made"]);
     }
 }

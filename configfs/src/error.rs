@@ -64,12 +64,7 @@ impl fmt::Debug for Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} ({})",
-            self.name(),
-            nix::errno::Errno::from_raw(self.0).desc()
-        )
+        write!(f, "{} ({})", self.name(), nix::errno::Errno::from_raw(self.0).desc())
     }
 }
 
@@ -185,10 +180,9 @@ impl Error {
             | Self::Store { source, .. }
             | Self::List { source, .. }
             | Self::StartHeartbeat { source, .. } => Some(*source),
-            Self::NotMounted { .. }
-            | Self::NoNodemanager { .. }
-            | Self::NotKept { .. }
-            | Self::Unexpected { .. } => None,
+            Self::NotMounted { .. } | Self::NoNodemanager { .. } | Self::NotKept { .. } | Self::Unexpected { .. } => {
+                None
+            }
         }
     }
 
@@ -221,26 +215,16 @@ mod tests {
 
     #[test]
     fn an_error_names_path_and_value_and_its_source_names_the_errno() {
-        let error = Error::Store {
-            path: "o2/node/a/num".into(),
-            value: "1\n".into(),
-            source: Errno::EEXIST,
-        };
+        let error = Error::Store { path: "o2/node/a/num".into(), value: "1\n".into(), source: Errno::EEXIST };
         assert_eq!(error.to_string(), r#"storing "1\n" to o2/node/a/num"#);
-        assert_eq!(
-            error.source().expect("has a source").to_string(),
-            "EEXIST (File exists)"
-        );
+        assert_eq!(error.source().expect("has a source").to_string(), "EEXIST (File exists)");
         assert_eq!(error.errno(), Some(17));
         assert_eq!(error.path(), std::path::Path::new("o2/node/a/num"));
     }
 
     #[test]
     fn only_ebusy_is_not_yet() {
-        let refused = |source| Error::Rmdir {
-            path: "x".into(),
-            source,
-        };
+        let refused = |source| Error::Rmdir { path: "x".into(), source };
         assert!(refused(Errno::EBUSY).is_busy());
         assert!(!refused(Errno::ENOTEMPTY).is_busy());
     }

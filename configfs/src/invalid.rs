@@ -44,9 +44,7 @@ pub enum Invalid {
         value: u32,
     },
     /// EINVAL, whichever of the two is stored.
-    #[error(
-        "keepalive_delay_ms {keepalive_delay_ms} is not below idle_timeout_ms {idle_timeout_ms}"
-    )]
+    #[error("keepalive_delay_ms {keepalive_delay_ms} is not below idle_timeout_ms {idle_timeout_ms}")]
     KeepaliveNotBelowIdle {
         /// Milliseconds of silence after which a keepalive is sent.
         keepalive_delay_ms: u32,

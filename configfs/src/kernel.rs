@@ -36,15 +36,9 @@ impl Kernel {
         let root = root.into();
         match fs::metadata(&root) {
             Ok(found) if found.is_dir() => Ok(Self { root }),
-            Ok(_) => Err(Error::List {
-                path: root,
-                source: Errno::ENOTDIR,
-            }),
+            Ok(_) => Err(Error::List { path: root, source: Errno::ENOTDIR }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(root)),
-            Err(error) => Err(Error::List {
-                path: root,
-                source: Errno::of(&error),
-            }),
+            Err(error) => Err(Error::List { path: root, source: Errno::of(&error) }),
         }
     }
 
@@ -57,12 +51,8 @@ impl Kernel {
 fn missing(root: PathBuf) -> Error {
     let parent = root.parent().unwrap_or(Path::new("/"));
     match statfs(parent) {
-        Ok(found) if found.filesystem_type() == CONFIGFS_MAGIC => {
-            Error::NoNodemanager { path: root }
-        }
-        Ok(_) | Err(_) => Error::NotMounted {
-            path: parent.to_owned(),
-        },
+        Ok(found) if found.filesystem_type() == CONFIGFS_MAGIC => Error::NoNodemanager { path: root },
+        Ok(_) | Err(_) => Error::NotMounted { path: parent.to_owned() },
     }
 }
 
@@ -70,27 +60,18 @@ impl Backend for Kernel {
     fn mkdir(&mut self, path: &str) -> Result<(), Error> {
         let path = self.locate(path);
         debug!(path = %path.display(), "mkdir");
-        fs::create_dir(&path).map_err(|error| Error::Mkdir {
-            source: Errno::of(&error),
-            path,
-        })
+        fs::create_dir(&path).map_err(|error| Error::Mkdir { source: Errno::of(&error), path })
     }
 
     fn rmdir(&mut self, path: &str) -> Result<(), Error> {
         let path = self.locate(path);
         debug!(path = %path.display(), "rmdir");
-        fs::remove_dir(&path).map_err(|error| Error::Rmdir {
-            source: Errno::of(&error),
-            path,
-        })
+        fs::remove_dir(&path).map_err(|error| Error::Rmdir { source: Errno::of(&error), path })
     }
 
     fn show(&self, path: &str) -> Result<String, Error> {
         let path = self.locate(path);
-        let bytes = read(&path).map_err(|error| Error::Show {
-            source: Errno::of(&error),
-            path: path.clone(),
-        })?;
+        let bytes = read(&path).map_err(|error| Error::Show { source: Errno::of(&error), path: path.clone() })?;
         String::from_utf8(bytes).map_err(|error| Error::Unexpected {
             path,
             value: String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -110,10 +91,7 @@ impl Backend for Kernel {
 
     fn list(&self, path: &str) -> Result<Vec<String>, Error> {
         let path = self.locate(path);
-        let refused = |error: io::Error| Error::List {
-            source: Errno::of(&error),
-            path: path.clone(),
-        };
+        let refused = |error: io::Error| Error::List { source: Errno::of(&error), path: path.clone() };
         let mut names = Vec::new();
         for entry in fs::read_dir(&path).map_err(refused)?.take(NAMES_MAX) {
             let name = entry.map_err(refused)?.file_name();
@@ -131,49 +109,28 @@ impl Backend for Kernel {
         let path = self.locate(region);
         debug!(path = %path.display(), device = %device.display(), "start heartbeat");
         // The kernel takes its own reference: ours may close when the store is over.
-        let started = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(device)
-            .and_then(|disk| {
-                let number = disk.as_raw_fd();
-                write_once(&path.join("dev"), &format!("{number}\n"))
-            });
-        started.map_err(|error| Error::StartHeartbeat {
-            source: Errno::of(&error),
-            path,
-            device: device.to_owned(),
-        })
+        let started = OpenOptions::new().read(true).write(true).open(device).and_then(|disk| {
+            let number = disk.as_raw_fd();
+            write_once(&path.join("dev"), &format!("{number}\n"))
+        });
+        started.map_err(|error| Error::StartHeartbeat { source: Errno::of(&error), path, device: device.to_owned() })
     }
 
     fn locate(&self, path: &str) -> PathBuf {
-        if path.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(path)
-        }
+        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
     }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(SHOW_LEN_MAX)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(SHOW_LEN_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Two writes would be two stores, so what one write does not take is an error.
 fn write_once(path: &Path, value: &str) -> io::Result<()> {
-    let taken = OpenOptions::new()
-        .write(true)
-        .open(path)?
-        .write(value.as_bytes())?;
-    if taken == value.len() {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(Errno::EIO.0))
-    }
+    let taken = OpenOptions::new().write(true).open(path)?.write(value.as_bytes())?;
+    if taken == value.len() { Ok(()) } else { Err(io::Error::from_raw_os_error(Errno::EIO.0)) }
 }
 
 #[cfg(test)]
@@ -184,19 +141,9 @@ mod tests {
     fn a_missing_mount_and_a_missing_module_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("config/cluster");
-        assert_eq!(
-            Kernel::open(&root).unwrap_err(),
-            Error::NotMounted {
-                path: dir.path().join("config")
-            }
-        );
+        assert_eq!(Kernel::open(&root).unwrap_err(), Error::NotMounted { path: dir.path().join("config") });
         fs::create_dir(dir.path().join("config")).unwrap();
-        assert_eq!(
-            Kernel::open(&root).unwrap_err(),
-            Error::NotMounted {
-                path: dir.path().join("config")
-            }
-        );
+        assert_eq!(Kernel::open(&root).unwrap_err(), Error::NotMounted { path: dir.path().join("config") });
     }
 
     #[test]
@@ -206,11 +153,7 @@ mod tests {
         let path = dir.path().join("o2/node/a/num");
         assert_eq!(
             kernel.store("o2/node/a/num", "1\n").unwrap_err(),
-            Error::Store {
-                path,
-                value: "1\n".to_owned(),
-                source: Errno::ENOENT
-            }
+            Error::Store { path, value: "1\n".to_owned(), source: Errno::ENOENT }
         );
         assert_eq!(kernel.rmdir("o2").unwrap_err().errno(), Some(2));
     }
@@ -220,9 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut kernel = Kernel::open(dir.path()).unwrap();
         kernel.mkdir("o2").unwrap();
-        kernel
-            .store("o2/fence_method", "reset\n")
-            .expect_err("no such attribute");
+        kernel.store("o2/fence_method", "reset\n").expect_err("no such attribute");
         assert!(kernel.list("o2").unwrap().is_empty());
     }
 }

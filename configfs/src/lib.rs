@@ -20,30 +20,30 @@
 
 mod attributes;
 pub mod backend;
+pub mod calls;
 pub mod diff;
 pub mod drift;
 pub mod error;
 mod invalid;
 pub mod kernel;
+pub mod model;
 mod name;
 mod node;
 pub mod op;
 #[cfg(test)]
 mod sample;
 pub mod state;
+pub mod transcript;
 
-pub use attributes::{
-    Attribute, Attributes, DEAD_THRESHOLD_MAX, DEAD_THRESHOLD_MIN, FenceMethod, HeartbeatMode,
-};
+pub use attributes::{Attribute, Attributes, DEAD_THRESHOLD_MAX, DEAD_THRESHOLD_MIN, FenceMethod, HeartbeatMode};
 pub use backend::{Backend, Failed, apply, perform, read_tree};
 pub use diff::{additions, diff, removal};
 pub use drift::{Differs, Drift, drift};
 pub use error::{Errno, Error};
 pub use invalid::Invalid;
 pub use kernel::Kernel;
-pub use name::{
-    CLUSTER_NAME_LEN_MAX, ClusterName, NODE_NAME_LEN_MAX, NodeName, REGION_NAME_LEN_MAX, RegionName,
-};
+pub use model::Model;
+pub use name::{CLUSTER_NAME_LEN_MAX, ClusterName, NODE_NAME_LEN_MAX, NodeName, REGION_NAME_LEN_MAX, RegionName};
 pub use node::{Address, NODE_NUM_MAX, Node, NodeNum, PORT_MAX, Port};
 pub use op::{Change, Entry, Field, Op, undo};
 pub use state::{Cluster, Incomplete, Region, Tree};

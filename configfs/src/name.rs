@@ -87,22 +87,14 @@ fn check_node(text: &str) -> Result<(), Invalid> {
     if !(1..=NODE_NAME_LEN_MAX).contains(&text.len()) {
         return Err(Invalid::NodeNameLength(text.to_owned()));
     }
-    if is_directory_name(text) {
-        Ok(())
-    } else {
-        Err(Invalid::NodeNameCharacters(text.to_owned()))
-    }
+    if is_directory_name(text) { Ok(()) } else { Err(Invalid::NodeNameCharacters(text.to_owned())) }
 }
 
 fn check_region(text: &str) -> Result<(), Invalid> {
     if !(1..=REGION_NAME_LEN_MAX).contains(&text.len()) {
         return Err(Invalid::RegionNameLength(text.to_owned()));
     }
-    if is_directory_name(text) {
-        Ok(())
-    } else {
-        Err(Invalid::RegionNameCharacters(text.to_owned()))
-    }
+    if is_directory_name(text) { Ok(()) } else { Err(Invalid::RegionNameCharacters(text.to_owned())) }
 }
 
 fn is_directory_name(text: &str) -> bool {
@@ -118,24 +110,15 @@ mod tests {
         assert!(ClusterName::new("o2").is_ok());
         assert!(ClusterName::new("a".repeat(16)).is_ok());
         for bad in ["", "a b", "my-cluster", "näme", "aaaaaaaaaaaaaaaaa"] {
-            assert_eq!(
-                ClusterName::new(bad),
-                Err(Invalid::ClusterName(bad.to_owned()))
-            );
+            assert_eq!(ClusterName::new(bad), Err(Invalid::ClusterName(bad.to_owned())));
         }
     }
 
     #[test]
     fn a_node_name_is_up_to_64_bytes_not_characters() {
         assert!(NodeName::new("a".repeat(64)).is_ok());
-        assert!(matches!(
-            NodeName::new("a".repeat(65)),
-            Err(Invalid::NodeNameLength(_))
-        ));
-        assert!(matches!(
-            NodeName::new("ä".repeat(33)),
-            Err(Invalid::NodeNameLength(_))
-        ));
+        assert!(matches!(NodeName::new("a".repeat(65)), Err(Invalid::NodeNameLength(_))));
+        assert!(matches!(NodeName::new("ä".repeat(33)), Err(Invalid::NodeNameLength(_))));
         assert!(matches!(NodeName::new(""), Err(Invalid::NodeNameLength(_))));
     }
 
@@ -145,28 +128,19 @@ mod tests {
             assert!(NodeName::new(good).is_ok(), "{good}");
         }
         for bad in [".", "..", "a/b", "a\0", "a\n"] {
-            assert!(
-                matches!(NodeName::new(bad), Err(Invalid::NodeNameCharacters(_))),
-                "{bad:?}"
-            );
+            assert!(matches!(NodeName::new(bad), Err(Invalid::NodeNameCharacters(_))), "{bad:?}");
         }
     }
 
     #[test]
     fn a_region_name_is_up_to_32_bytes() {
         assert!(RegionName::new("0".repeat(32)).is_ok());
-        assert!(matches!(
-            RegionName::new("0".repeat(33)),
-            Err(Invalid::RegionNameLength(_))
-        ));
+        assert!(matches!(RegionName::new("0".repeat(33)), Err(Invalid::RegionNameLength(_))));
     }
 
     #[test]
     fn a_refusal_quotes_the_value_and_the_rule() {
         let refusal = ClusterName::new("my-cluster").expect_err("has a dash");
-        assert_eq!(
-            refusal.to_string(),
-            r#"cluster name "my-cluster" is not 1 to 16 ASCII letters and digits"#
-        );
+        assert_eq!(refusal.to_string(), r#"cluster name "my-cluster" is not 1 to 16 ASCII letters and digits"#);
     }
 }

@@ -68,11 +68,7 @@ pub struct Address(Ipv4Addr);
 impl Address {
     /// Refuses 0.0.0.0.
     pub fn new(address: Ipv4Addr) -> Result<Self, Invalid> {
-        if address.is_unspecified() {
-            Err(Invalid::Address(address))
-        } else {
-            Ok(Self(address))
-        }
+        if address.is_unspecified() { Err(Invalid::Address(address)) } else { Ok(Self(address)) }
     }
 
     /// The address itself.
@@ -121,23 +117,14 @@ pub struct Node {
 impl Node {
     /// Equal in everything that is stored once; `local` apart.
     pub fn same_entry(&self, other: &Self) -> bool {
-        (&self.name, self.num, self.address, self.port)
-            == (&other.name, other.num, other.address, other.port)
+        (&self.name, self.num, self.address, self.port) == (&other.name, other.num, other.address, other.port)
     }
 }
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {}:{}",
-            self.num, self.name, self.address, self.port
-        )?;
-        if self.local {
-            f.write_str(" local")
-        } else {
-            Ok(())
-        }
+        write!(f, "{} {} {}:{}", self.num, self.name, self.address, self.port)?;
+        if self.local { f.write_str(" local") } else { Ok(()) }
     }
 }
 
@@ -163,9 +150,6 @@ mod tests {
 
     #[test]
     fn the_unset_address_is_no_address() {
-        assert_eq!(
-            Address::new(Ipv4Addr::UNSPECIFIED),
-            Err(Invalid::Address(Ipv4Addr::UNSPECIFIED))
-        );
+        assert_eq!(Address::new(Ipv4Addr::UNSPECIFIED), Err(Invalid::Address(Ipv4Addr::UNSPECIFIED)));
     }
 }

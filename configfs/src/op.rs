@@ -73,10 +73,7 @@ pub enum Op {
 /// A field of a node entry that can be stored once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(
-    missing_docs,
-    reason = "each variant is the field of Node of the same name"
-)]
+#[allow(missing_docs, reason = "each variant is the field of Node of the same name")]
 pub enum Field {
     Port(Port),
     Address(Address),
@@ -137,16 +134,10 @@ impl Op {
     pub fn path(&self) -> String {
         match self {
             Self::MakeCluster { cluster } | Self::RemoveCluster { cluster, .. } => cluster.clone(),
-            Self::StoreAttribute {
-                cluster, attribute, ..
-            } => format!("{cluster}/{}", attribute.path()),
+            Self::StoreAttribute { cluster, attribute, .. } => format!("{cluster}/{}", attribute.path()),
             Self::MakeNode { cluster, node } => format!("{cluster}/node/{node}"),
             Self::RemoveNode { cluster, entry } => format!("{cluster}/node/{}", entry.name()),
-            Self::StoreNode {
-                cluster,
-                node,
-                field,
-            } => format!("{cluster}/node/{node}/{}", field.attribute()),
+            Self::StoreNode { cluster, node, field } => format!("{cluster}/node/{node}/{}", field.attribute()),
             Self::SetLocal { cluster, node } => format!("{cluster}/node/{}/local", node.name),
         }
     }
@@ -156,9 +147,7 @@ impl Op {
         match self {
             Self::MakeCluster { .. } | Self::MakeNode { .. } => Change::Mkdir,
             Self::RemoveCluster { .. } | Self::RemoveNode { .. } => Change::Rmdir,
-            Self::StoreAttribute { attribute, .. } => {
-                Change::Store(format!("{}\n", attribute.value()))
-            }
+            Self::StoreAttribute { attribute, .. } => Change::Store(format!("{}\n", attribute.value())),
             Self::StoreNode { field, .. } => Change::Store(format!("{}\n", field.value())),
             Self::SetLocal { .. } => Change::Store("1\n".to_owned()),
         }
@@ -170,9 +159,7 @@ impl Op {
             Self::MakeNode { node, .. } | Self::StoreNode { node, .. } => Some(node),
             Self::SetLocal { node, .. } => Some(&node.name),
             Self::RemoveNode { entry, .. } => Some(entry.name()),
-            Self::MakeCluster { .. } | Self::RemoveCluster { .. } | Self::StoreAttribute { .. } => {
-                None
-            }
+            Self::MakeCluster { .. } | Self::RemoveCluster { .. } | Self::StoreAttribute { .. } => None,
         }
     }
 
@@ -183,39 +170,19 @@ impl Op {
     pub fn undo(&self) -> Vec<Op> {
         match self {
             Self::MakeCluster { cluster } => {
-                vec![Self::RemoveCluster {
-                    cluster: cluster.clone(),
-                    was: Attributes::KERNEL_DEFAULTS,
-                }]
+                vec![Self::RemoveCluster { cluster: cluster.clone(), was: Attributes::KERNEL_DEFAULTS }]
             }
             Self::RemoveCluster { cluster, was } => make_cluster_again(cluster, was),
-            Self::StoreAttribute {
-                cluster,
-                attribute,
-                was,
-            } => was
-                .map(|was| Self::StoreAttribute {
-                    cluster: cluster.clone(),
-                    attribute: was,
-                    was: Some(*attribute),
-                })
+            Self::StoreAttribute { cluster, attribute, was } => was
+                .map(|was| Self::StoreAttribute { cluster: cluster.clone(), attribute: was, was: Some(*attribute) })
                 .into_iter()
                 .collect(),
             Self::MakeNode { cluster, node } | Self::StoreNode { cluster, node, .. } => {
                 vec![remove_unfinished(cluster, node)]
             }
             Self::SetLocal { cluster, node } => {
-                let mut ops = vec![Self::RemoveNode {
-                    cluster: cluster.clone(),
-                    entry: Entry::Complete(node.clone()),
-                }];
-                ops.extend(make_again(
-                    cluster,
-                    &Entry::Complete(Node {
-                        local: false,
-                        ..node.clone()
-                    }),
-                ));
+                let mut ops = vec![Self::RemoveNode { cluster: cluster.clone(), entry: Entry::Complete(node.clone()) }];
+                ops.extend(make_again(cluster, &Entry::Complete(Node { local: false, ..node.clone() })));
                 ops
             }
             Self::RemoveNode { cluster, entry } => make_again(cluster, entry),
@@ -228,11 +195,7 @@ pub fn undo(ops: &[Op]) -> Vec<Op> {
     let mut back = Vec::new();
     let mut gone = BTreeSet::new();
     for (index, op) in ops.iter().enumerate().rev() {
-        let step = if is_local_of_new(op, &ops[..index]) {
-            Vec::new()
-        } else {
-            op.undo()
-        };
+        let step = if is_local_of_new(op, &ops[..index]) { Vec::new() } else { op.undo() };
         for op in step {
             let repeated = match &op {
                 Op::RemoveNode { entry, .. } => !gone.insert(entry.name().clone()),
@@ -255,23 +218,16 @@ fn is_local_of_new(op: &Op, before: &[Op]) -> bool {
     let Op::SetLocal { node, .. } = op else {
         return false;
     };
-    before.iter().any(
-        |earlier| matches!(earlier, Op::StoreNode { node: stored, .. } if *stored == node.name),
-    )
+    before.iter().any(|earlier| matches!(earlier, Op::StoreNode { node: stored, .. } if *stored == node.name))
 }
 
 fn remove_unfinished(cluster: &str, node: &NodeName) -> Op {
     let entry = Entry::Incomplete(node.clone(), Incomplete::default());
-    Op::RemoveNode {
-        cluster: cluster.to_owned(),
-        entry,
-    }
+    Op::RemoveNode { cluster: cluster.to_owned(), entry }
 }
 
 fn make_cluster_again(cluster: &str, was: &Attributes) -> Vec<Op> {
-    let mut ops = vec![Op::MakeCluster {
-        cluster: cluster.to_owned(),
-    }];
+    let mut ops = vec![Op::MakeCluster { cluster: cluster.to_owned() }];
     let defaults = Attributes::KERNEL_DEFAULTS;
     let stores = crate::diff::attribute_ops(cluster, &defaults.each().map(Some), was);
     ops.extend(stores.into_iter().filter(|op| !is_module_wide(op)));
@@ -287,22 +243,14 @@ fn make_again(cluster: &str, entry: &Entry) -> Vec<Op> {
         Entry::Complete(node) => (&node.name, Some(node.port), Some(node.address), Some(node)),
         Entry::Incomplete(name, found) => (name, found.port, found.address, None),
     };
-    let store = |field| Op::StoreNode {
-        cluster: cluster.to_owned(),
-        node: name.clone(),
-        field,
-    };
-    let mut ops = vec![Op::MakeNode {
-        cluster: cluster.to_owned(),
-        node: name.clone(),
-    }];
+    let store = |field| Op::StoreNode { cluster: cluster.to_owned(), node: name.clone(), field };
+    let mut ops = vec![Op::MakeNode { cluster: cluster.to_owned(), node: name.clone() }];
     ops.extend(port.map(Field::Port).map(store));
     ops.extend(address.map(Field::Address).map(store));
     ops.extend(complete.map(|node| store(Field::Num(node.num))));
-    ops.extend(complete.filter(|node| node.local).map(|node| Op::SetLocal {
-        cluster: cluster.to_owned(),
-        node: node.clone(),
-    }));
+    ops.extend(
+        complete.filter(|node| node.local).map(|node| Op::SetLocal { cluster: cluster.to_owned(), node: node.clone() }),
+    );
     ops
 }
 
@@ -340,10 +288,7 @@ mod tests {
     }
 
     fn remove(node: Node) -> Op {
-        Op::RemoveNode {
-            cluster: "o2".to_owned(),
-            entry: Entry::Complete(node),
-        }
+        Op::RemoveNode { cluster: "o2".to_owned(), entry: Entry::Complete(node) }
     }
 
     fn lines(ops: &[Op]) -> Vec<String> {
@@ -375,13 +320,7 @@ mod tests {
     #[test]
     fn undo_of_a_replaced_entry_brings_the_old_one_back() {
         let mut ops = vec![remove(bravo(false))];
-        ops.extend(
-            remove(Node {
-                num: NodeNum::new(9).unwrap(),
-                ..bravo(false)
-            })
-            .undo(),
-        );
+        ops.extend(remove(Node { num: NodeNum::new(9).unwrap(), ..bravo(false) }).undo());
         let back = lines(&undo(&ops));
         assert_eq!(back[0..2], ["- node bravo", "+ node bravo"]);
         assert_eq!(back[4], "store 2 to o2/node/bravo/num");
@@ -390,37 +329,18 @@ mod tests {
 
     #[test]
     fn undo_of_local_never_stores_0() {
-        let back = undo(&[Op::SetLocal {
-            cluster: "o2".to_owned(),
-            node: bravo(true),
-        }]);
+        let back = undo(&[Op::SetLocal { cluster: "o2".to_owned(), node: bravo(true) }]);
         assert_eq!(back[0].to_string(), "- node bravo");
         assert!(back.iter().all(|op| !op.path().ends_with("/local")));
     }
 
     #[test]
     fn undo_of_attributes_goes_backwards() {
-        let store = |attribute, was| Op::StoreAttribute {
-            cluster: "o2".to_owned(),
-            attribute,
-            was: Some(was),
-        };
+        let store = |attribute, was| Op::StoreAttribute { cluster: "o2".to_owned(), attribute, was: Some(was) };
         let ops = [
-            store(
-                Attribute::IdleTimeoutMs(60_000),
-                Attribute::IdleTimeoutMs(30_000),
-            ),
-            store(
-                Attribute::KeepaliveDelayMs(40_000),
-                Attribute::KeepaliveDelayMs(2_000),
-            ),
+            store(Attribute::IdleTimeoutMs(60_000), Attribute::IdleTimeoutMs(30_000)),
+            store(Attribute::KeepaliveDelayMs(40_000), Attribute::KeepaliveDelayMs(2_000)),
         ];
-        assert_eq!(
-            lines(&undo(&ops)),
-            [
-                "store 2000 to o2/keepalive_delay_ms",
-                "store 30000 to o2/idle_timeout_ms"
-            ]
-        );
+        assert_eq!(lines(&undo(&ops)), ["store 2000 to o2/keepalive_delay_ms", "store 30000 to o2/idle_timeout_ms"]);
     }
 }

@@ -7,13 +7,7 @@ use crate::{Address, Attributes, Cluster, ClusterName, Node, NodeName, NodeNum, 
 
 pub(crate) fn node(name: &str, num: u32, local: bool) -> Node {
     let num = NodeNum::new(num).unwrap();
-    Node {
-        name: NodeName::new(name).unwrap(),
-        num,
-        address: address(num.as_u8()),
-        port: Port::DEFAULT,
-        local,
-    }
+    Node { name: NodeName::new(name).unwrap(), num, address: address(num.as_u8()), port: Port::DEFAULT, local }
 }
 
 pub(crate) fn address(host: u8) -> Address {
@@ -21,12 +15,7 @@ pub(crate) fn address(host: u8) -> Address {
 }
 
 pub(crate) fn cluster(nodes: &[Node]) -> Cluster {
-    Cluster::new(
-        ClusterName::new("o2").unwrap(),
-        Attributes::default(),
-        nodes.to_vec(),
-    )
-    .unwrap()
+    Cluster::new(ClusterName::new("o2").unwrap(), Attributes::default(), nodes.to_vec()).unwrap()
 }
 
 pub(crate) fn tree(nodes: &[Node]) -> Tree {

@@ -28,11 +28,7 @@ impl Cluster {
         attributes: Attributes,
         nodes: impl IntoIterator<Item = Node>,
     ) -> Result<Self, Invalid> {
-        let mut cluster = Self {
-            name,
-            attributes: attributes.check()?,
-            nodes: BTreeMap::new(),
-        };
+        let mut cluster = Self { name, attributes: attributes.check()?, nodes: BTreeMap::new() };
         for node in nodes {
             cluster.insert(node)?;
         }
@@ -56,10 +52,7 @@ impl Cluster {
     /// The same cluster in which no node is `local` yet: what a joiner's kernel may hold before all members have its entry.
     pub fn without_local(&self) -> Self {
         let mut cluster = self.clone();
-        cluster
-            .nodes
-            .values_mut()
-            .for_each(|node| node.local = false);
+        cluster.nodes.values_mut().for_each(|node| node.local = false);
         cluster
     }
 
@@ -88,25 +81,13 @@ impl Cluster {
 fn clash(old: &Node, new: &Node) -> Result<(), Invalid> {
     let (first, second) = (old.name.clone(), new.name.clone());
     if old.num == new.num {
-        return Err(Invalid::SameNum {
-            num: old.num,
-            first,
-            second,
-        });
+        return Err(Invalid::SameNum { num: old.num, first, second });
     }
     if old.name == new.name {
-        return Err(Invalid::SameName {
-            name: first,
-            first: old.num,
-            second: new.num,
-        });
+        return Err(Invalid::SameName { name: first, first: old.num, second: new.num });
     }
     if old.address == new.address {
-        return Err(Invalid::SameAddress {
-            address: old.address,
-            first,
-            second,
-        });
+        return Err(Invalid::SameAddress { address: old.address, first, second });
     }
     if old.local && new.local {
         return Err(Invalid::TwoLocal { first, second });
@@ -132,11 +113,7 @@ impl TryFrom<Wish> for Cluster {
 
 impl From<Cluster> for Wish {
     fn from(cluster: Cluster) -> Self {
-        Self {
-            name: cluster.name,
-            attributes: cluster.attributes,
-            nodes: cluster.nodes.into_values().collect(),
-        }
+        Self { name: cluster.name, attributes: cluster.attributes, nodes: cluster.nodes.into_values().collect() }
     }
 }
 
@@ -187,8 +164,7 @@ impl Incomplete {
 
     /// Nothing was stored that the node would need otherwise.
     pub(crate) fn can_become(&self, node: &Node) -> bool {
-        self.address.is_none_or(|address| address == node.address)
-            && self.port.is_none_or(|port| port == node.port)
+        self.address.is_none_or(|address| address == node.address) && self.port.is_none_or(|port| port == node.port)
     }
 }
 
@@ -224,43 +200,24 @@ mod tests {
     }
 
     fn cluster(nodes: Vec<Node>) -> Result<Cluster, Invalid> {
-        Cluster::new(
-            ClusterName::new("o2").unwrap(),
-            Attributes::default(),
-            nodes,
-        )
+        Cluster::new(ClusterName::new("o2").unwrap(), Attributes::default(), nodes)
     }
 
     #[test]
     fn numbers_names_and_addresses_are_unique() {
         let first = || node("a", 1, 1, false);
-        assert!(matches!(
-            cluster(vec![first(), node("b", 1, 2, false)]),
-            Err(Invalid::SameNum { .. })
-        ));
-        assert!(matches!(
-            cluster(vec![first(), node("a", 2, 2, false)]),
-            Err(Invalid::SameName { .. })
-        ));
+        assert!(matches!(cluster(vec![first(), node("b", 1, 2, false)]), Err(Invalid::SameNum { .. })));
+        assert!(matches!(cluster(vec![first(), node("a", 2, 2, false)]), Err(Invalid::SameName { .. })));
         let mut other_port = node("b", 2, 1, false);
         other_port.port = Port::new(7778).unwrap();
-        assert!(matches!(
-            cluster(vec![first(), other_port]),
-            Err(Invalid::SameAddress { .. })
-        ));
+        assert!(matches!(cluster(vec![first(), other_port]), Err(Invalid::SameAddress { .. })));
     }
 
     #[test]
     fn at_most_one_node_is_local() {
-        let refusal =
-            cluster(vec![node("a", 1, 1, true), node("b", 2, 2, true)]).expect_err("two locals");
+        let refusal = cluster(vec![node("a", 1, 1, true), node("b", 2, 2, true)]).expect_err("two locals");
         assert_eq!(refusal.to_string(), "both a and b are to be the local node");
-        assert!(
-            cluster(vec![node("a", 1, 1, false), node("b", 2, 2, false)])
-                .unwrap()
-                .local()
-                .is_none()
-        );
+        assert!(cluster(vec![node("a", 1, 1, false), node("b", 2, 2, false)]).unwrap().local().is_none());
     }
 
     #[test]
@@ -268,29 +225,15 @@ mod tests {
         let both = cluster(vec![node("a", 1, 1, true), node("b", 2, 2, false)]).unwrap();
         let quiet = both.without_local();
         assert!(quiet.local().is_none());
-        assert!(
-            quiet
-                .nodes()
-                .values()
-                .zip(both.nodes().values())
-                .all(|(one, two)| one.same_entry(two))
-        );
+        assert!(quiet.nodes().values().zip(both.nodes().values()).all(|(one, two)| one.same_entry(two)));
     }
 
     #[test]
     fn a_cluster_read_from_a_file_is_checked_too() {
         let good = serde_json::to_string(&cluster(vec![node("a", 1, 1, true)]).unwrap()).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Cluster>(&good)
-                .unwrap()
-                .nodes()
-                .len(),
-            1
-        );
+        assert_eq!(serde_json::from_str::<Cluster>(&good).unwrap().nodes().len(), 1);
         let bad = good.replace("\"dead_threshold\":31", "\"dead_threshold\":3");
-        let error = serde_json::from_str::<Cluster>(&bad)
-            .expect_err("threshold 3")
-            .to_string();
+        let error = serde_json::from_str::<Cluster>(&bad).expect_err("threshold 3").to_string();
         assert!(error.contains("dead_threshold 3"), "{error}");
     }
 }
