@@ -18,19 +18,9 @@ use crate::sys::{Address, List, Raw, Sink};
 /// A CPG event, owned.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum CpgEvent {
-    Message {
-        from: Member,
-        bytes: Vec<u8>,
-    },
-    View {
-        members: Vec<Member>,
-        left: Vec<(Member, Reason)>,
-        joined: Vec<(Member, Reason)>,
-    },
-    Ring {
-        ring: RingId,
-        members: Vec<NodeId>,
-    },
+    Message { from: Member, bytes: Vec<u8> },
+    View { members: Vec<Member>, left: Vec<(Member, Reason)>, joined: Vec<(Member, Reason)> },
+    Ring { ring: RingId, members: Vec<NodeId> },
     Odd(Oddity),
 }
 
@@ -43,11 +33,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(group: &str, probe: Option<fn(Probe)>) -> Self {
-        Self {
-            group: group.as_bytes().to_vec(),
-            probe,
-            events: VecDeque::new(),
-        }
+        Self { group: group.as_bytes().to_vec(), probe, events: VecDeque::new() }
     }
 
     pub(crate) fn pop(&mut self) -> Option<CpgEvent> {
@@ -64,8 +50,7 @@ impl Inbox {
     fn is_ours(&mut self, group: &[u8]) -> bool {
         let ours = group == self.group;
         if !ours {
-            self.events
-                .push_back(CpgEvent::Odd(Oddity::OtherGroup(RawName(group.to_vec()))));
+            self.events.push_back(CpgEvent::Odd(Oddity::OtherGroup(RawName(group.to_vec()))));
         }
         ours
     }
@@ -73,8 +58,7 @@ impl Inbox {
     fn view(&mut self, members: List<'_>, left: List<'_>, joined: List<'_>) {
         for list in [members, left, joined] {
             if list.claimed > list.entries.len() {
-                self.events
-                    .push_back(CpgEvent::Odd(Oddity::ListTooLong(list.claimed)));
+                self.events.push_back(CpgEvent::Odd(Oddity::ListTooLong(list.claimed)));
             }
         }
         let mut sorted: Vec<Member> = members.entries.iter().map(member).collect();
@@ -82,14 +66,9 @@ impl Inbox {
         sorted.dedup();
         if sorted.len() < members.entries.len() {
             let extra = members.entries.len() - sorted.len();
-            self.events
-                .push_back(CpgEvent::Odd(Oddity::DuplicateMembers(extra)));
+            self.events.push_back(CpgEvent::Odd(Oddity::DuplicateMembers(extra)));
         }
-        self.events.push_back(CpgEvent::View {
-            members: sorted,
-            left: changes(left),
-            joined: changes(joined),
-        });
+        self.events.push_back(CpgEvent::View { members: sorted, left: changes(left), joined: changes(joined) });
     }
 }
 
@@ -99,18 +78,10 @@ impl Sink for Inbox {
             Raw::Message { group, from, bytes } => {
                 self.look(Probe::Message);
                 if self.is_ours(group) {
-                    self.events.push_back(CpgEvent::Message {
-                        from,
-                        bytes: bytes.to_vec(),
-                    });
+                    self.events.push_back(CpgEvent::Message { from, bytes: bytes.to_vec() });
                 }
             }
-            Raw::View {
-                group,
-                members,
-                left,
-                joined,
-            } => {
+            Raw::View { group, members, left, joined } => {
                 self.look(Probe::View);
                 if self.is_ours(group) {
                     self.view(members, left, joined);
@@ -126,10 +97,7 @@ impl Sink for Inbox {
 }
 
 fn member(address: &Address) -> Member {
-    Member {
-        nodeid: NodeId(address.nodeid),
-        pid: address.pid,
-    }
+    Member { nodeid: NodeId(address.nodeid), pid: address.pid }
 }
 
 /// In corosync's order, each entry once.
@@ -203,23 +171,11 @@ fn nodes(raw: Vec<RawNodeId>) -> Vec<NodeId> {
 }
 
 fn ring(raw: &quorum::RingId) -> RingId {
-    RingId {
-        nodeid: NodeId(raw.nodeid.into()),
-        seq: raw.seq,
-    }
+    RingId { nodeid: NodeId(raw.nodeid.into()), seq: raw.seq }
 }
 
-pub(crate) fn on_quorum(
-    _: &quorum::Handle,
-    quorate: bool,
-    id: quorum::RingId,
-    members: Vec<RawNodeId>,
-) {
-    notify(|| Notification::Quorum {
-        quorate,
-        ring: ring(&id),
-        members: nodes(members),
-    });
+pub(crate) fn on_quorum(_: &quorum::Handle, quorate: bool, id: quorum::RingId, members: Vec<RawNodeId>) {
+    notify(|| Notification::Quorum { quorate, ring: ring(&id), members: nodes(members) });
 }
 
 pub(crate) fn on_nodelist(
@@ -252,9 +208,7 @@ pub(crate) fn on_key(
 ) {
     notify(|| {
         let flag = key == "config.reload_in_progress";
-        Notification::KeyChanged {
-            reloading: flag.then(|| !matches!(new, cmap::Data::UInt8(0))),
-        }
+        Notification::KeyChanged { reloading: flag.then_some(!matches!(new, cmap::Data::UInt8(0))) }
     });
 }
 
@@ -263,18 +217,11 @@ mod tests {
     use super::*;
 
     fn address(nodeid: u32, reason: u32) -> Address {
-        Address {
-            nodeid,
-            pid: 10,
-            reason,
-        }
+        Address { nodeid, pid: 10, reason }
     }
 
     fn list(entries: &[Address]) -> List<'_> {
-        List {
-            entries,
-            claimed: entries.len(),
-        }
+        List { entries, claimed: entries.len() }
     }
 
     fn given(raw: Raw<'_>) -> Vec<CpgEvent> {
@@ -284,46 +231,23 @@ mod tests {
     }
 
     fn at(nodeid: u32) -> Member {
-        Member {
-            nodeid: NodeId(nodeid),
-            pid: 10,
-        }
+        Member { nodeid: NodeId(nodeid), pid: 10 }
     }
 
     #[test]
     fn duplicates_are_told_once_and_members_are_sorted() {
         let members = [address(2, 0), address(1, 0), address(2, 0)];
         let joined = [address(2, 4), address(2, 4)];
-        let raw = Raw::View {
-            group: b"g",
-            members: list(&members),
-            left: list(&[]),
-            joined: list(&joined),
-        };
-        let view = CpgEvent::View {
-            members: vec![at(1), at(2)],
-            left: vec![],
-            joined: vec![(at(2), Reason::NodeUp)],
-        };
-        assert_eq!(
-            given(raw),
-            [CpgEvent::Odd(Oddity::DuplicateMembers(1)), view]
-        );
+        let raw = Raw::View { group: b"g", members: list(&members), left: list(&[]), joined: list(&joined) };
+        let view = CpgEvent::View { members: vec![at(1), at(2)], left: vec![], joined: vec![(at(2), Reason::NodeUp)] };
+        assert_eq!(given(raw), [CpgEvent::Odd(Oddity::DuplicateMembers(1)), view]);
     }
 
     #[test]
     fn a_cut_list_is_told_with_what_it_claimed() {
         let members = [address(1, 0)];
-        let cut = List {
-            entries: &members,
-            claimed: 200,
-        };
-        let events = given(Raw::View {
-            group: b"g",
-            members: cut,
-            left: list(&[]),
-            joined: list(&[]),
-        });
+        let cut = List { entries: &members, claimed: 200 };
+        let events = given(Raw::View { group: b"g", members: cut, left: list(&[]), joined: list(&[]) });
         assert_eq!(events[0], CpgEvent::Odd(Oddity::ListTooLong(200)));
         assert!(matches!(&events[1], CpgEvent::View { members, .. } if members == &[at(1)]));
     }
@@ -331,35 +255,16 @@ mod tests {
     #[test]
     fn a_name_with_a_trailing_nul_is_another_group() {
         let other = CpgEvent::Odd(Oddity::OtherGroup(RawName(b"g\0".to_vec())));
-        let message = Raw::Message {
-            group: b"g\0",
-            from: at(1),
-            bytes: b"m",
-        };
+        let message = Raw::Message { group: b"g\0", from: at(1), bytes: b"m" };
         assert_eq!(given(message), std::slice::from_ref(&other));
-        let view = Raw::View {
-            group: b"g\0",
-            members: list(&[]),
-            left: list(&[]),
-            joined: list(&[]),
-        };
+        let view = Raw::View { group: b"g\0", members: list(&[]), left: list(&[]), joined: list(&[]) };
         assert_eq!(given(view), [other]);
     }
 
     #[test]
     fn a_zero_length_message_is_a_message() {
-        let raw = Raw::Message {
-            group: b"g",
-            from: at(3),
-            bytes: b"",
-        };
-        assert_eq!(
-            given(raw),
-            [CpgEvent::Message {
-                from: at(3),
-                bytes: vec![]
-            }]
-        );
+        let raw = Raw::Message { group: b"g", from: at(3), bytes: b"" };
+        assert_eq!(given(raw), [CpgEvent::Message { from: at(3), bytes: vec![] }]);
     }
 
     #[test]
@@ -370,9 +275,6 @@ mod tests {
         assert!(take_panicked());
         assert!(!take_panicked());
         notify(|| Notification::ShutdownAsked { flags: 0 });
-        assert_eq!(
-            next_notification(),
-            Some(Notification::ShutdownAsked { flags: 0 })
-        );
+        assert_eq!(next_notification(), Some(Notification::ShutdownAsked { flags: 0 }));
     }
 }

@@ -20,14 +20,8 @@ pub type Keys = BTreeMap<String, String>;
 pub const OWN_PREFIX: &str = "o2cpg.";
 
 /// What is read of the map: whole keys or prefixes.
-pub const READ_PREFIXES: [&str; 6] = [
-    "totem.cluster_name",
-    "nodelist.",
-    "quorum.",
-    "runtime.config.totem.",
-    "runtime.votequorum.",
-    OWN_PREFIX,
-];
+pub const READ_PREFIXES: [&str; 6] =
+    ["totem.cluster_name", "nodelist.", "quorum.", "runtime.config.totem.", "runtime.votequorum.", OWN_PREFIX];
 
 /// What corosync is configured to be, as it runs now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -102,27 +96,19 @@ impl Config {
             token_ms: required(keys, "runtime.config.totem.token")?,
             consensus_ms: required(keys, "runtime.config.totem.consensus")?,
             quorum: quorum(keys)?,
-            own: section(keys, OWN_PREFIX)
-                .map(|(key, value)| (key.to_owned(), value.clone()))
-                .collect(),
+            own: section(keys, OWN_PREFIX).map(|(key, value)| (key.to_owned(), value.clone())).collect(),
         })
     }
 }
 
 /// The keys below `prefix`, without it.
 fn section<'a>(keys: &'a Keys, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a String)> {
-    keys.range(prefix.to_owned()..)
-        .map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value)))
+    keys.range(prefix.to_owned()..).map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value)))
 }
 
 fn number<T: FromStr>(keys: &Keys, key: &str) -> Result<Option<T>, Unreadable> {
-    let not_a_number = |value: &String| Unreadable::NotANumber {
-        key: key.to_owned(),
-        value: value.clone(),
-    };
-    keys.get(key)
-        .map(|value| value.parse().map_err(|_| not_a_number(value)))
-        .transpose()
+    let not_a_number = |value: &String| Unreadable::NotANumber { key: key.to_owned(), value: value.clone() };
+    keys.get(key).map(|value| value.parse().map_err(|_| not_a_number(value))).transpose()
 }
 
 fn required<T: FromStr>(keys: &Keys, key: &str) -> Result<T, Unreadable> {
@@ -138,9 +124,7 @@ fn nodes(keys: &Keys) -> Result<BTreeMap<NodeId, Node>, Unreadable> {
         let node = by_position.entry(position).or_default();
         match field {
             "name" => node.name = Some(value.clone()),
-            _ => node
-                .addresses
-                .extend(link_number(field).map(|link| (link, value.clone()))),
+            _ => node.addresses.extend(link_number(field).map(|link| (link, value.clone()))),
         }
     }
     let mut nodes = BTreeMap::new();
@@ -155,11 +139,7 @@ fn nodes(keys: &Keys) -> Result<BTreeMap<NodeId, Node>, Unreadable> {
 
 /// `ring3_addr` → 3.
 fn link_number(field: &str) -> Option<u8> {
-    field
-        .strip_prefix("ring")?
-        .strip_suffix("_addr")?
-        .parse()
-        .ok()
+    field.strip_prefix("ring")?.strip_suffix("_addr")?.parse().ok()
 }
 
 fn quorum(keys: &Keys) -> Result<QuorumConfig, Unreadable> {
@@ -201,16 +181,10 @@ mod tests {
     #[test]
     fn nodes_are_found_by_nodeid_not_by_position() {
         let config = Config::from_keys(&keys(), NodeId(3)).unwrap();
-        assert_eq!(
-            config.nodes.keys().copied().collect::<Vec<_>>(),
-            [NodeId(3), NodeId(7)]
-        );
+        assert_eq!(config.nodes.keys().copied().collect::<Vec<_>>(), [NodeId(3), NodeId(7)]);
         let west = &config.nodes[&NodeId(7)];
         assert_eq!(west.name.as_deref(), Some("west"));
-        assert_eq!(
-            west.addresses,
-            [(0, "10.0.0.7".to_owned()), (1, "fd00::7".to_owned())].into()
-        );
+        assert_eq!(west.addresses, [(0, "10.0.0.7".to_owned()), (1, "fd00::7".to_owned())].into());
         assert_eq!(config.nodes[&NodeId(3)].name, None);
     }
 
@@ -219,10 +193,7 @@ mod tests {
         let config = Config::from_keys(&keys(), NodeId(3)).unwrap();
         assert_eq!((config.token_ms, config.consensus_ms), (1650, 1980));
         assert!(config.quorum.two_node);
-        assert_eq!(
-            config.own.keys().collect::<Vec<_>>(),
-            ["node.7.number", "stack"]
-        );
+        assert_eq!(config.own.keys().collect::<Vec<_>>(), ["node.7.number", "stack"]);
     }
 
     #[test]
@@ -238,10 +209,7 @@ mod tests {
         let key = "nodelist.node.1.nodeid";
         assert_eq!(broken(key, None), Unreadable::Missing(key.to_owned()));
         assert_eq!(broken(key, Some("7")), Unreadable::DuplicateNode(NodeId(7)));
-        let not_a_number = Unreadable::NotANumber {
-            key: key.to_owned(),
-            value: "-1".to_owned(),
-        };
+        let not_a_number = Unreadable::NotANumber { key: key.to_owned(), value: "-1".to_owned() };
         assert_eq!(broken(key, Some("-1")), not_a_number);
         let token = "runtime.config.totem.token";
         assert_eq!(broken(token, None), Unreadable::Missing(token.to_owned()));

@@ -131,18 +131,12 @@ impl Code {
     pub fn advice(self) -> &'static str {
         match self.name() {
             "LIBRARY" => "corosync does not run or has just ended: systemctl status corosync",
-            "TRY_AGAIN" | "QUEUE_FULL" => {
-                "corosync is busy or the ring is being formed: corosync-quorumtool"
-            }
+            "TRY_AGAIN" | "QUEUE_FULL" => "corosync is busy or the ring is being formed: corosync-quorumtool",
             "ACCESS" | "SECURITY" => "run as root, or allow this user in corosync's uidgid section",
             "EXIST" => "this process is in the group already through another handle",
             "NOT_EXIST" => "corosync does not know this node or group: check the nodelist",
-            "NO_MEMORY" | "NO_SPACE" | "NO_RESOURCES" => {
-                "free memory, file descriptors or space in /dev/shm"
-            }
-            "VERSION" | "INIT" | "NOT_SUPPORTED" => {
-                "corosync and its libraries differ in version, or a service is off"
-            }
+            "NO_MEMORY" | "NO_SPACE" | "NO_RESOURCES" => "free memory, file descriptors or space in /dev/shm",
+            "VERSION" | "INIT" | "NOT_SUPPORTED" => "corosync and its libraries differ in version, or a service is off",
             _ => "see corosync's log",
         }
     }
@@ -175,20 +169,12 @@ pub struct Failure {
 impl Failure {
     /// A failed call that has no group.
     pub fn of(call: Call, code: impl Into<Code>) -> Self {
-        Self {
-            call,
-            group: None,
-            code: code.into(),
-        }
+        Self { call, group: None, code: code.into() }
     }
 
     /// A failed call for `group`.
     pub fn in_group(call: Call, group: &GroupName, code: Code) -> Self {
-        Self {
-            call,
-            group: Some(group.clone()),
-            code,
-        }
+        Self { call, group: Some(group.clone()), code }
     }
 }
 
@@ -212,10 +198,7 @@ pub enum Refused {
         bytes: usize,
     },
     /// Larger than [`MESSAGE_LEN_MAX`](crate::MESSAGE_LEN_MAX).
-    #[error(
-        "message of {len} bytes for group {group}: the bound is {}",
-        crate::MESSAGE_LEN_MAX
-    )]
+    #[error("message of {len} bytes for group {group}: the bound is {}", crate::MESSAGE_LEN_MAX)]
     TooLarge {
         /// For which group.
         group: GroupName,
@@ -274,31 +257,15 @@ mod tests {
     fn a_failure_says_call_group_code_and_what_to_do() {
         let group = GroupName::new("o2cpg").unwrap();
         let text = Failure::in_group(Call::CpgJoin, &group, Code(11)).to_string();
-        assert!(
-            text.starts_with("cpg_join for group o2cpg: CS_ERR_ACCESS (11); run as root"),
-            "{text}"
-        );
+        assert!(text.starts_with("cpg_join for group o2cpg: CS_ERR_ACCESS (11); run as root"), "{text}");
         let text = Failure::of(Call::CfgLocalGet, Code::LIBRARY).to_string();
-        assert!(
-            text.starts_with("corosync_cfg_local_get: CS_ERR_LIBRARY (2); corosync does not run"),
-            "{text}"
-        );
+        assert!(text.starts_with("corosync_cfg_local_get: CS_ERR_LIBRARY (2); corosync does not run"), "{text}");
     }
 
     #[test]
     fn codes_carry_the_names_of_corotypes_h() {
-        let pairs = [
-            (1, "OK"),
-            (6, "TRY_AGAIN"),
-            (14, "EXIST"),
-            (22, "MESSAGE_ERROR"),
-            (27, "NO_SECTIONS"),
-        ];
-        for (code, name) in
-            pairs
-                .into_iter()
-                .chain([(30, "TOO_MANY_GROUPS"), (100, "SECURITY"), (77, "unknown")])
-        {
+        let pairs = [(1, "OK"), (6, "TRY_AGAIN"), (14, "EXIST"), (22, "MESSAGE_ERROR"), (27, "NO_SECTIONS")];
+        for (code, name) in pairs.into_iter().chain([(30, "TOO_MANY_GROUPS"), (100, "SECURITY"), (77, "unknown")]) {
             assert_eq!(Code(code).name(), name);
         }
     }

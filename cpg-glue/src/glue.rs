@@ -103,10 +103,7 @@ impl Glue {
             return Err(Refused::TooManyGroups(group.clone()));
         }
         state.tickets += 1;
-        let want = Want {
-            ticket: state.tickets,
-            queue: Outbound::default(),
-        };
+        let want = Want { ticket: state.tickets, queue: Outbound::default() };
         state.groups.insert(group.clone(), want);
         self.shared.wake.notify_one();
         Ok(())
@@ -130,10 +127,7 @@ impl Glue {
         if !state.up {
             return Err(Refused::Down);
         }
-        let want = state
-            .groups
-            .get_mut(group)
-            .ok_or_else(|| Refused::NotJoined(group.clone()))?;
+        let want = state.groups.get_mut(group).ok_or_else(|| Refused::NotJoined(group.clone()))?;
         want.queue.push(group, bytes)?;
         self.shared.wake.notify_one();
         Ok(())
@@ -190,8 +184,7 @@ impl Glue {
 
     /// When the oldest message was sent that has not come back. Older than token + consensus: the ring is deaf.
     pub fn oldest_unreturned(&self, group: &GroupName) -> Option<Instant> {
-        self.queue(group, |queue| queue.oldest_unreturned())
-            .flatten()
+        self.queue(group, |queue| queue.oldest_unreturned()).flatten()
     }
 
     /// When a message of our own last came back on this connection.
@@ -200,12 +193,7 @@ impl Glue {
     }
 
     fn queue<T>(&self, group: &GroupName, look: impl FnOnce(&Outbound) -> T) -> Option<T> {
-        self.shared
-            .state
-            .borrow()
-            .groups
-            .get(group)
-            .map(|want| look(&want.queue))
+        self.shared.state.borrow().groups.get(group).map(|want| look(&want.queue))
     }
 }
 

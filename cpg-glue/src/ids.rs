@@ -196,13 +196,7 @@ mod tests {
 
     #[test]
     fn every_reason_of_corosync_has_a_name_and_the_rest_keep_their_number() {
-        let known = [
-            Reason::Join,
-            Reason::Leave,
-            Reason::NodeDown,
-            Reason::NodeUp,
-            Reason::ProcDown,
-        ];
+        let known = [Reason::Join, Reason::Leave, Reason::NodeDown, Reason::NodeUp, Reason::ProcDown];
         assert_eq!((1..=5).map(Reason::from).collect::<Vec<_>>(), known);
         assert_eq!(Reason::from(0), Reason::Unknown(0));
         assert_eq!(Reason::from(6), Reason::Unknown(6));

@@ -31,20 +31,11 @@ impl Outbound {
     /// Takes a message, or says which bound it would break.
     pub(crate) fn push(&mut self, group: &GroupName, bytes: Vec<u8>) -> Result<(), Refused> {
         if bytes.len() > MESSAGE_LEN_MAX {
-            return Err(Refused::TooLarge {
-                group: group.clone(),
-                len: bytes.len(),
-            });
+            return Err(Refused::TooLarge { group: group.clone(), len: bytes.len() });
         }
-        if self.waiting.len() >= OUTBOUND_MESSAGES_MAX
-            || self.bytes + bytes.len() > OUTBOUND_BYTES_MAX
-        {
+        if self.waiting.len() >= OUTBOUND_MESSAGES_MAX || self.bytes + bytes.len() > OUTBOUND_BYTES_MAX {
             let (messages, bytes) = (self.waiting.len(), self.bytes);
-            return Err(Refused::QueueFull {
-                group: group.clone(),
-                messages,
-                bytes,
-            });
+            return Err(Refused::QueueFull { group: group.clone(), messages, bytes });
         }
         self.bytes += bytes.len();
         self.waiting.push_back(bytes);
@@ -53,11 +44,7 @@ impl Outbound {
 
     /// The next message to give to corosync, unless too many are under way.
     pub(crate) fn front(&self) -> Option<&[u8]> {
-        if self.unreturned.len() < UNRETURNED_MAX {
-            self.waiting.front().map(Vec::as_slice)
-        } else {
-            None
-        }
+        if self.unreturned.len() < UNRETURNED_MAX { self.waiting.front().map(Vec::as_slice) } else { None }
     }
 
     /// corosync took the front message.
@@ -103,13 +90,7 @@ mod tests {
     fn exactly_64_kib_is_taken_and_one_byte_more_is_not() {
         let mut queue = Outbound::default();
         assert_eq!(queue.push(&group(), vec![0; 65536]), Ok(()));
-        assert_eq!(
-            queue.push(&group(), vec![0; 65537]),
-            Err(Refused::TooLarge {
-                group: group(),
-                len: 65537
-            })
-        );
+        assert_eq!(queue.push(&group(), vec![0; 65537]), Err(Refused::TooLarge { group: group(), len: 65537 }));
     }
 
     #[test]
@@ -118,11 +99,7 @@ mod tests {
         for _ in 0..OUTBOUND_MESSAGES_MAX {
             queue.push(&group(), vec![]).unwrap();
         }
-        let full = Refused::QueueFull {
-            group: group(),
-            messages: OUTBOUND_MESSAGES_MAX,
-            bytes: 0,
-        };
+        let full = Refused::QueueFull { group: group(), messages: OUTBOUND_MESSAGES_MAX, bytes: 0 };
         assert_eq!(queue.push(&group(), vec![]), Err(full));
 
         let mut queue = Outbound::default();
@@ -130,36 +107,23 @@ mod tests {
         for _ in 0..fit {
             queue.push(&group(), vec![0; MESSAGE_LEN_MAX]).unwrap();
         }
-        let full = Refused::QueueFull {
-            group: group(),
-            messages: fit,
-            bytes: OUTBOUND_BYTES_MAX,
-        };
+        let full = Refused::QueueFull { group: group(), messages: fit, bytes: OUTBOUND_BYTES_MAX };
         assert_eq!(queue.push(&group(), vec![0]), Err(full));
     }
 
     #[test]
     fn order_is_kept_and_returns_match_sends() {
         let mut queue = Outbound::default();
-        let (one, two) = (
-            Instant::now(),
-            Instant::now() + std::time::Duration::from_millis(1),
-        );
+        let (one, two) = (Instant::now(), Instant::now() + std::time::Duration::from_millis(1));
         queue.push(&group(), vec![1]).unwrap();
         queue.push(&group(), vec![2]).unwrap();
         assert_eq!(queue.front(), Some(&[1][..]));
         queue.sent(one);
         assert_eq!(queue.front(), Some(&[2][..]));
         queue.sent(two);
-        assert_eq!(
-            (queue.front(), queue.oldest_unreturned()),
-            (None, Some(one))
-        );
+        assert_eq!((queue.front(), queue.oldest_unreturned()), (None, Some(one)));
         queue.returned(two);
-        assert_eq!(
-            (queue.oldest_unreturned(), queue.last_return()),
-            (Some(two), Some(two))
-        );
+        assert_eq!((queue.oldest_unreturned(), queue.last_return()), (Some(two), Some(two)));
     }
 
     #[test]

@@ -24,20 +24,11 @@ pub struct Pace {
 }
 
 /// corosync is back 0.4 s after its start at the earliest.
-pub const CONNECT: Pace = Pace {
-    first: Duration::from_millis(50),
-    max: Duration::from_secs(1),
-};
+pub const CONNECT: Pace = Pace { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 /// A full queue drains within a token rotation; a broken ring takes seconds.
-pub const SEND: Pace = Pace {
-    first: Duration::from_millis(1),
-    max: Duration::from_millis(50),
-};
+pub const SEND: Pace = Pace { first: Duration::from_millis(1), max: Duration::from_millis(50) };
 /// Synchronisation refuses joins for at most 10 ms.
-pub const CALL: Pace = Pace {
-    first: Duration::from_millis(1),
-    max: Duration::from_millis(50),
-};
+pub const CALL: Pace = Pace { first: Duration::from_millis(1), max: Duration::from_millis(50) };
 /// With [`CALL`]'s pace: 5.7 s.
 pub const CALL_TRIES_MAX: u32 = 120;
 
@@ -46,10 +37,7 @@ impl Pace {
     pub fn delay(&self, failures: u32) -> Duration {
         match failures.checked_sub(1) {
             None => Duration::ZERO,
-            Some(doublings) => self
-                .first
-                .saturating_mul(1 << doublings.min(20))
-                .min(self.max),
+            Some(doublings) => self.first.saturating_mul(1 << doublings.min(20)).min(self.max),
         }
     }
 }

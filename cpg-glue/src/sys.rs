@@ -1,4 +1,5 @@
-//! The dozen calls of libcpg that rust-corosync cannot serve, and nothing else: the only unsafe file of the project.
+//! The dozen calls of libcpg that rust-corosync cannot serve, and watching descriptors that a C library owns: the only
+//! unsafe file of the project.
 //!
 //! What is safe about it, call by call:
 //! * A [`Cpg`] owns its sink in a `Box` whose address is the handle's context. libcpg calls back only inside
@@ -12,9 +13,12 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::io::IoSlice;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{ptr, slice};
+
+use tokio::io::Interest;
+use tokio::io::unix::{AsyncFd, AsyncFdRegisterError};
 
 use crate::error::Code;
 use crate::ids::{Member, NodeId, RawName, RingId};
@@ -66,16 +70,7 @@ struct Description {
 }
 
 type DeliverFn = extern "C" fn(u64, *const Name, u32, u32, *mut c_void, usize);
-type ConfchgFn = extern "C" fn(
-    u64,
-    *const Name,
-    *const Address,
-    usize,
-    *const Address,
-    usize,
-    *const Address,
-    usize,
-);
+type ConfchgFn = extern "C" fn(u64, *const Name, *const Address, usize, *const Address, usize, *const Address, usize);
 type TotemFn = extern "C" fn(u64, Ring, u32, *const u32);
 
 /// `cpg_model_v1_data_t`.
@@ -90,30 +85,15 @@ struct ModelV1 {
 
 #[link(name = "cpg")]
 unsafe extern "C" {
-    fn cpg_model_initialize(
-        handle: *mut u64,
-        model: c_uint,
-        data: *mut ModelV1,
-        context: *mut c_void,
-    ) -> u32;
+    fn cpg_model_initialize(handle: *mut u64, model: c_uint, data: *mut ModelV1, context: *mut c_void) -> u32;
     fn cpg_finalize(handle: u64) -> u32;
     fn cpg_fd_get(handle: u64, fd: *mut c_int) -> u32;
     fn cpg_context_get(handle: u64, context: *mut *mut c_void) -> u32;
     fn cpg_dispatch(handle: u64, flags: c_uint) -> u32;
     fn cpg_join(handle: u64, group: *const Name) -> u32;
     fn cpg_leave(handle: u64, group: *const Name) -> u32;
-    fn cpg_mcast_joined(
-        handle: u64,
-        guarantee: c_uint,
-        iov: *const libc::iovec,
-        iov_len: c_uint,
-    ) -> u32;
-    fn cpg_iteration_initialize(
-        handle: u64,
-        kind: c_uint,
-        group: *const Name,
-        iteration: *mut u64,
-    ) -> u32;
+    fn cpg_mcast_joined(handle: u64, guarantee: c_uint, iov: *const libc::iovec, iov_len: c_uint) -> u32;
+    fn cpg_iteration_initialize(handle: u64, kind: c_uint, group: *const Name, iteration: *mut u64) -> u32;
     fn cpg_iteration_next(iteration: u64, description: *mut Description) -> u32;
     fn cpg_iteration_finalize(iteration: u64) -> u32;
 }
@@ -121,21 +101,9 @@ unsafe extern "C" {
 /// What a callback carries, while it runs.
 #[derive(Debug)]
 pub(crate) enum Raw<'a> {
-    Message {
-        group: &'a [u8],
-        from: Member,
-        bytes: &'a [u8],
-    },
-    View {
-        group: &'a [u8],
-        members: List<'a>,
-        left: List<'a>,
-        joined: List<'a>,
-    },
-    Ring {
-        ring: RingId,
-        members: &'a [u32],
-    },
+    Message { group: &'a [u8], from: Member, bytes: &'a [u8] },
+    View { group: &'a [u8], members: List<'a>, left: List<'a>, joined: List<'a> },
+    Ring { ring: RingId, members: &'a [u32] },
 }
 
 /// A list of a confchg, cut to what it can hold, and how long it claimed to be.
@@ -195,24 +163,16 @@ impl<S: Sink> Cpg<S> {
             totem: totem::<S>,
             flags: DELIVER_INITIAL_TOTEM_CONF,
         };
-        let guarded = Box::into_raw(Box::new(Guarded {
-            sink,
-            panicked: false,
-        }));
+        let guarded = Box::into_raw(Box::new(Guarded { sink, panicked: false }));
         let (mut handle, mut fd) = (0, -1);
         // SAFETY: all pointers are valid for the call; libcpg copies the model and keeps the context as a number.
-        let opened =
-            unsafe { cpg_model_initialize(&mut handle, MODEL_V1, &mut model, guarded.cast()) };
+        let opened = unsafe { cpg_model_initialize(&mut handle, MODEL_V1, &mut model, guarded.cast()) };
         if let Err(code) = Code(opened).ok() {
             // SAFETY: made above, and libcpg has no handle that could lead to it.
             drop(unsafe { Box::from_raw(guarded) });
             return Err(code);
         }
-        let mut cpg = Self {
-            handle,
-            fd,
-            guarded,
-        };
+        let mut cpg = Self { handle, fd, guarded };
         // SAFETY: fd is valid for the call.
         Code(unsafe { cpg_fd_get(handle, &mut fd) }).ok()?;
         cpg.fd = fd;
@@ -239,10 +199,7 @@ impl<S: Sink> Cpg<S> {
 
     /// A leave that another thread can call while this one goes on dispatching.
     pub(crate) fn leave(&self, group: &str) -> Leave {
-        Leave {
-            handle: self.handle,
-            name: Name::of(group),
-        }
+        Leave { handle: self.handle, name: Name::of(group) }
     }
 
     /// Takes at most one event. Never blocks; needs about 1 MiB of stack.
@@ -263,11 +220,7 @@ impl<S: Sink> Cpg<S> {
     /// Whether libqb could send its one-byte wake-up now. When corosync does not read them, libqb does not say so but
     /// spins inside the call, at 100 % CPU and for as long as corosync is stopped.
     pub(crate) fn writable(&self) -> bool {
-        let mut poll = libc::pollfd {
-            fd: self.fd,
-            events: libc::POLLOUT,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: self.fd, events: libc::POLLOUT, revents: 0 };
         // SAFETY: one valid entry, and a time-out of zero.
         let ready = unsafe { libc::poll(&mut poll, 1, 0) };
         ready == 1 && poll.revents & libc::POLLOUT != 0
@@ -278,8 +231,7 @@ impl<S: Sink> Cpg<S> {
     pub(crate) fn multicast(&self, parts: &[IoSlice<'_>]) -> Result<(), Code> {
         let count = c_uint::try_from(parts.len()).map_err(|_| Code(7))?;
         // SAFETY: IoSlice is promised to have the layout of iovec; libqb only reads it, during the call.
-        Code(unsafe { cpg_mcast_joined(self.handle, TYPE_AGREED, parts.as_ptr().cast(), count) })
-            .ok()
+        Code(unsafe { cpg_mcast_joined(self.handle, TYPE_AGREED, parts.as_ptr().cast(), count) }).ok()
     }
 
     /// Every member of every group of the cluster, in corosync's order. Blocks as long as corosync is stopped.
@@ -316,6 +268,25 @@ impl Leave {
     }
 }
 
+/// A handle of one of corosync's libraries, and the descriptor that the library gave for it.
+pub(crate) struct Source<H> {
+    pub(crate) handle: H,
+    pub(crate) fd: RawFd,
+}
+
+impl<H> AsRawFd for Source<H> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd
+    }
+}
+
+/// Lets the runtime watch a source for something to read.
+pub(crate) fn watch<H>(source: Source<H>) -> Result<AsyncFd<Source<H>>, AsyncFdRegisterError<Source<H>>> {
+    // SAFETY: libqb closes the descriptor in the library's finalize and nowhere else, also when corosync has died; that
+    // takes the handle, which stays inside the AsyncFd until it is deregistered.
+    unsafe { AsyncFd::register_with_interest(source, Interest::READABLE) }
+}
+
 /// An iteration that corosync keeps until it is closed.
 struct Iteration(u64);
 
@@ -323,26 +294,16 @@ impl Iteration {
     fn open(handle: u64) -> Result<Self, Code> {
         let mut iteration = 0;
         // SAFETY: the group may be null for this kind; the result is valid for the call.
-        Code(unsafe {
-            cpg_iteration_initialize(handle, ITERATION_ALL, ptr::null(), &mut iteration)
-        })
-        .ok()?;
+        Code(unsafe { cpg_iteration_initialize(handle, ITERATION_ALL, ptr::null(), &mut iteration) }).ok()?;
         Ok(Self(iteration))
     }
 
     fn next(&self) -> Result<Option<(RawName, Member)>, Code> {
-        let mut found = Description {
-            group: Name::EMPTY,
-            nodeid: 0,
-            pid: 0,
-        };
+        let mut found = Description { group: Name::EMPTY, nodeid: 0, pid: 0 };
         // SAFETY: the result is valid for the call.
         match Code(unsafe { cpg_iteration_next(self.0, &mut found) }) {
             Code::OK => {
-                let member = Member {
-                    nodeid: NodeId(found.nodeid),
-                    pid: found.pid,
-                };
+                let member = Member { nodeid: NodeId(found.nodeid), pid: found.pid };
                 Ok(Some((RawName(found.group.bytes().to_vec()), member)))
             }
             Code::NO_SECTIONS => Ok(None),
@@ -359,10 +320,7 @@ impl Drop for Iteration {
 }
 
 impl Name {
-    const EMPTY: Self = Self {
-        length: 0,
-        value: [0; NAME_LEN_MAX],
-    };
+    const EMPTY: Self = Self { length: 0, value: [0; NAME_LEN_MAX] };
 
     /// A name that [`GroupName`](crate::GroupName) has checked; anything longer is cut.
     fn of(group: &str) -> Self {
@@ -382,30 +340,19 @@ impl Name {
 /// # Safety
 /// `entries` is null or points to `count` values that outlive the callback.
 unsafe fn list<'a, T>(entries: *const T, count: usize) -> &'a [T] {
-    if entries.is_null() {
-        &[]
-    } else {
-        unsafe { slice::from_raw_parts(entries, count) }
-    }
+    if entries.is_null() { &[] } else { unsafe { slice::from_raw_parts(entries, count) } }
 }
 
 /// # Safety
 /// As [`list`], where no more than [`MEMBERS_MAX`] entries exist whatever `claimed` says.
 unsafe fn addresses<'a>(entries: *const Address, claimed: usize) -> List<'a> {
-    List {
-        entries: unsafe { list(entries, claimed.min(MEMBERS_MAX)) },
-        claimed,
-    }
+    List { entries: unsafe { list(entries, claimed.min(MEMBERS_MAX)) }, claimed }
 }
 
 /// # Safety
 /// `name` is null or valid during the callback.
 unsafe fn group<'a>(name: *const Name) -> &'a [u8] {
-    if name.is_null() {
-        &[]
-    } else {
-        unsafe { (*name).bytes() }
-    }
+    if name.is_null() { &[] } else { unsafe { (*name).bytes() } }
 }
 
 /// The sink of a handle, through its context.
@@ -413,11 +360,7 @@ fn guarded_of<S>(handle: u64) -> *mut Guarded<S> {
     let mut context = ptr::null_mut();
     // SAFETY: the result is valid for the call; a strange handle is refused.
     let code = unsafe { cpg_context_get(handle, &mut context) };
-    if Code(code) == Code::OK {
-        context.cast()
-    } else {
-        ptr::null_mut()
-    }
+    if Code(code) == Code::OK { context.cast() } else { ptr::null_mut() }
 }
 
 /// Gives `raw` to the sink and keeps a panic from reaching C.
@@ -439,17 +382,10 @@ extern "C" fn deliver<S: Sink>(
     message: *mut c_void,
     len: usize,
 ) {
-    let from = Member {
-        nodeid: NodeId(nodeid),
-        pid,
-    };
+    let from = Member { nodeid: NodeId(nodeid), pid };
     // SAFETY: called by libcpg with pointers into its event buffer.
     unsafe {
-        let raw = Raw::Message {
-            group: group(name),
-            from,
-            bytes: list(message.cast(), len),
-        };
+        let raw = Raw::Message { group: group(name), from, bytes: list(message.cast(), len) };
         give(guarded_of::<S>(handle), raw);
     }
 }
@@ -478,10 +414,7 @@ extern "C" fn confchg<S: Sink>(
 }
 
 extern "C" fn totem<S: Sink>(handle: u64, ring: Ring, members_len: u32, members: *const u32) {
-    let ring = RingId {
-        nodeid: NodeId(ring.nodeid),
-        seq: ring.seq,
-    };
+    let ring = RingId { nodeid: NodeId(ring.nodeid), seq: ring.seq };
     // SAFETY: called by libcpg with a pointer into its event buffer, of at most MEMBERS_MAX entries.
     unsafe {
         let members = list(members, (members_len as usize).min(MEMBERS_MAX));
@@ -509,14 +442,8 @@ mod tests {
                     self.names.push(group.to_vec());
                     self.bytes.push(bytes.to_vec());
                 }
-                Raw::View {
-                    members,
-                    left,
-                    joined,
-                    ..
-                } => {
-                    self.lens
-                        .extend([members, left, joined].map(|l| (l.entries.len(), l.claimed)));
+                Raw::View { members, left, joined, .. } => {
+                    self.lens.extend([members, left, joined].map(|l| (l.entries.len(), l.claimed)));
                 }
                 Raw::Ring { members, .. } => self.lens.push((members.len(), members.len())),
             }
@@ -524,40 +451,23 @@ mod tests {
     }
 
     fn fake() -> Guarded<Kept> {
-        Guarded {
-            sink: Kept::default(),
-            panicked: false,
-        }
+        Guarded { sink: Kept::default(), panicked: false }
     }
 
     fn message<'a>(group: &'a [u8], bytes: &'a [u8]) -> Raw<'a> {
-        Raw::Message {
-            group,
-            from: Member {
-                nodeid: NodeId(1),
-                pid: 1,
-            },
-            bytes,
-        }
+        Raw::Message { group, from: Member { nodeid: NodeId(1), pid: 1 }, bytes }
     }
 
     #[test]
     fn the_structures_have_the_sizes_of_cpg_h() {
-        assert_eq!(
-            (size_of::<Name>(), size_of::<Address>(), size_of::<Ring>()),
-            (132, 12, 16)
-        );
+        assert_eq!((size_of::<Name>(), size_of::<Address>(), size_of::<Ring>()), (132, 12, 16));
         assert_eq!((size_of::<Description>(), size_of::<ModelV1>()), (140, 40));
         assert_eq!(size_of::<IoSlice<'_>>(), size_of::<libc::iovec>());
     }
 
     #[test]
     fn a_list_of_200_is_cut_to_the_128_that_exist() {
-        let entries = [Address {
-            nodeid: 1,
-            pid: 2,
-            reason: 3,
-        }; MEMBERS_MAX];
+        let entries = [Address { nodeid: 1, pid: 2, reason: 3 }; MEMBERS_MAX];
         let cut = unsafe { addresses(entries.as_ptr(), 200) };
         assert_eq!((cut.entries.len(), cut.claimed), (128, 200));
     }
@@ -576,15 +486,9 @@ mod tests {
         let mut name = Name::of("x");
         name.length = 2;
         assert_eq!(unsafe { group(&name) }, b"x\0");
-        let full = Name {
-            length: 128,
-            value: [b'n'; 128],
-        };
+        let full = Name { length: 128, value: [b'n'; 128] };
         assert_eq!(unsafe { group(&full) }, [b'n'; 128]);
-        let lying = Name {
-            length: u32::MAX,
-            value: [b'n'; 128],
-        };
+        let lying = Name { length: u32::MAX, value: [b'n'; 128] };
         assert_eq!(unsafe { group(&lying) }.len(), 128);
     }
 
@@ -596,26 +500,14 @@ mod tests {
         let _ = std::panic::take_hook();
         assert!(fake.panicked);
         unsafe { give(&mut fake, message(b"g\0", b"next")) };
-        assert_eq!(
-            (fake.sink.names, fake.sink.bytes),
-            (vec![b"g\0".to_vec()], vec![b"next".to_vec()])
-        );
+        assert_eq!((fake.sink.names, fake.sink.bytes), (vec![b"g\0".to_vec()], vec![b"next".to_vec()]));
     }
 
     #[test]
     fn a_callback_of_an_unknown_handle_is_dropped() {
         unsafe { give(ptr::null_mut::<Guarded<Kept>>(), message(b"g", b"lost")) };
         deliver::<Kept>(u64::MAX, &Name::of("g"), 1, 1, ptr::null_mut(), 0);
-        confchg::<Kept>(
-            u64::MAX,
-            ptr::null(),
-            ptr::null(),
-            9,
-            ptr::null(),
-            9,
-            ptr::null(),
-            9,
-        );
+        confchg::<Kept>(u64::MAX, ptr::null(), ptr::null(), 9, ptr::null(), 9, ptr::null(), 9);
         totem::<Kept>(u64::MAX, Ring { nodeid: 1, seq: 4 }, 9, ptr::null());
     }
 }

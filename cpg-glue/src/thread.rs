@@ -21,20 +21,9 @@ where
     T: Send + 'static,
     F: AsyncFnOnce() -> T + Send + 'static,
 {
-    let failed = |source: io::Error| Error::Thread {
-        name: name.to_owned(),
-        source,
-    };
-    let body = move || {
-        Ok(run_to_end(
-            &Builder::new_current_thread().enable_all().build()?,
-            main,
-        ))
-    };
-    let owner = thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(OWNER_STACK_LEN)
-        .spawn(body);
+    let failed = |source: io::Error| Error::Thread { name: name.to_owned(), source };
+    let body = move || Ok(run_to_end(&Builder::new_current_thread().enable_all().build()?, main));
+    let owner = thread::Builder::new().name(name.to_owned()).stack_size(OWNER_STACK_LEN).spawn(body);
     match owner.map_err(failed)?.join() {
         Ok(result) => result.map_err(failed),
         Err(panic) => std::panic::resume_unwind(panic),
@@ -67,9 +56,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_daemon_is_not_swallowed() {
-        let caught = std::panic::catch_unwind(|| {
-            run_on_owner_thread("panics", async || panic!("asked for"))
-        });
+        let caught = std::panic::catch_unwind(|| run_on_owner_thread("panics", async || panic!("asked for")));
         assert!(caught.is_err());
     }
 }

@@ -1,0 +1,135 @@
+//! When the configuration is read again: after a change, never in the middle of a reload, one read at a time.
+//!
+//! corosync tells each changed key by itself, a hundred in a row at a reload, between its flag going up and down. So
+//! changes are only marked. A read counts if nothing was marked by the time it ended; no waiting for quiet is needed.
+
+use crate::cmap::ReadError;
+use crate::config::{Config, Keys};
+use crate::event::Event;
+use crate::ids::{Connection, NodeId};
+
+/// What is known about the map.
+#[derive(Debug)]
+pub(crate) struct ConfigWatch {
+    /// Something changed since the last read began.
+    changed: bool,
+    reloading: bool,
+    reading: bool,
+    told: Option<Config>,
+}
+
+impl Default for ConfigWatch {
+    /// Nothing is known, so everything is new.
+    fn default() -> Self {
+        Self { changed: true, reloading: false, reading: false, told: None }
+    }
+}
+
+impl ConfigWatch {
+    /// A watched key changed; `reloading` if it was the flag itself.
+    pub(crate) fn changed(&mut self, reloading: Option<bool>) {
+        self.changed = true;
+        self.reloading = reloading.unwrap_or(self.reloading);
+    }
+
+    /// Whether a read is to be started.
+    pub(crate) fn wants_read(&self) -> bool {
+        self.changed && !self.reloading && !self.reading
+    }
+
+    /// A read was started.
+    pub(crate) fn reading(&mut self) {
+        self.changed = false;
+        self.reading = true;
+    }
+
+    /// A read ended, and every change before its end has been marked. The event to tell, if it brought anything new.
+    pub(crate) fn read(
+        &mut self,
+        connection: Connection,
+        result: Result<Keys, ReadError>,
+        local: NodeId,
+    ) -> Option<Event> {
+        self.reading = false;
+        if self.changed {
+            return None;
+        }
+        let config = match result {
+            Ok(keys) => Config::from_keys(&keys, local).map_err(|why| why.to_string()),
+            Err(ReadError::Content(why)) => Err(why.to_string()),
+            Err(ReadError::Corosync(why)) => Err(why.to_string()),
+        };
+        match config {
+            Err(why) => Some(Event::ConfigUnreadable { connection, why }),
+            Ok(config) if self.told.as_ref() == Some(&config) => None,
+            Ok(config) => {
+                self.told = Some(config.clone());
+                Some(Event::Config { connection, config: Box::new(config) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Connection = Connection(1);
+
+    fn keys(token: &str) -> Result<Keys, ReadError> {
+        Ok([("runtime.config.totem.token", token), ("runtime.config.totem.consensus", "1200")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into())
+    }
+
+    fn token(event: Option<Event>) -> Option<u64> {
+        match event {
+            Some(Event::Config { config, .. }) => Some(config.token_ms),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_first_read_is_told_and_an_equal_one_is_not() {
+        let mut watch = ConfigWatch::default();
+        assert!(watch.wants_read());
+        watch.reading();
+        assert!(!watch.wants_read());
+        assert_eq!(token(watch.read(HERE, keys("1000"), NodeId(1))), Some(1000));
+        watch.changed(None);
+        watch.reading();
+        assert_eq!(watch.read(HERE, keys("1000"), NodeId(1)), None);
+        assert!(!watch.wants_read());
+    }
+
+    #[test]
+    fn nothing_is_read_during_a_reload() {
+        let mut watch = ConfigWatch::default();
+        watch.reading();
+        watch.read(HERE, keys("1000"), NodeId(1));
+        watch.changed(Some(true));
+        watch.changed(None);
+        assert!(!watch.wants_read());
+        watch.changed(Some(false));
+        assert!(watch.wants_read());
+    }
+
+    #[test]
+    fn a_read_that_a_change_overtook_does_not_count() {
+        let mut watch = ConfigWatch::default();
+        watch.reading();
+        watch.changed(None);
+        assert_eq!(watch.read(HERE, keys("1000"), NodeId(1)), None);
+        assert!(watch.wants_read());
+        watch.reading();
+        assert_eq!(token(watch.read(HERE, keys("2000"), NodeId(1))), Some(2000));
+    }
+
+    #[test]
+    fn an_unreadable_map_is_told_and_keeps_what_was_told() {
+        let mut watch = ConfigWatch::default();
+        watch.reading();
+        let told = watch.read(HERE, Ok(Keys::new()), NodeId(1));
+        assert!(matches!(told, Some(Event::ConfigUnreadable { .. })), "{told:?}");
+    }
+}

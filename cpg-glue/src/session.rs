@@ -1,0 +1,391 @@
+//! One connection to corosync, from `Up` to `Lost`: its handles, its groups, its question.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use crate::callbacks::{Notification, forget_notifications, next_notification};
+use crate::calls::{Calls, Done, Opened, Progress};
+use crate::cfg::Cfg;
+use crate::cmap::Cmap;
+use crate::config_watch::ConfigWatch;
+use crate::cpg::Group;
+use crate::error::{Call, Code, Failure};
+use crate::event::{Event, Loss, Verdict};
+use crate::glue::{ANSWER_WITHIN, Probe, Shared};
+use crate::ids::{Connection, GroupName, Member, NodeId};
+use crate::outlet::Outlet;
+use crate::quorum::Quorum;
+use crate::sys::Dispatched;
+use crate::watched::{Handle, Watched};
+
+/// Events taken from one handle in one turn; then everybody else has a turn.
+pub(crate) const DISPATCH_BATCH: usize = 256;
+
+/// The handles of the three services that every connection has.
+struct Services {
+    quorum: Watched<Quorum>,
+    cfg: Watched<Cfg>,
+    cmap: Watched<Cmap>,
+}
+
+/// A live connection.
+pub(crate) struct Session {
+    connection: Connection,
+    me: Member,
+    pub(crate) calls: Calls,
+    /// `None` once they are given up.
+    services: Option<Services>,
+    groups: BTreeMap<GroupName, Group>,
+    config: ConfigWatch,
+    /// Until when corosync's shutdown question is to be answered.
+    question: Option<Instant>,
+    kills: VecDeque<NodeId>,
+    shared: Rc<Shared>,
+    probe: Option<fn(Probe)>,
+}
+
+/// Opens the services. For the calls thread.
+pub(crate) fn connect(progress: &Progress) -> Result<Box<Opened>, Failure> {
+    let quorum = Quorum::open(progress)?;
+    let cfg = Cfg::open(progress)?;
+    let nodeid = cfg.local(progress)?;
+    cfg.track(progress)?;
+    let cmap = Cmap::open(progress)?;
+    cmap.track(progress)?;
+    Ok(Box::new(Opened { nodeid, quorum, cfg, cmap }))
+}
+
+impl Services {
+    /// Watches all three, or releases all three.
+    fn watch(opened: Opened, calls: &mut Calls) -> Result<Self, Loss> {
+        let Opened { quorum, cfg, cmap, .. } = opened;
+        let watched = (Watched::new(quorum), Watched::new(cfg), Watched::new(cmap));
+        match watched {
+            (Ok(quorum), Ok(cfg), Ok(cmap)) => Ok(Self { quorum, cfg, cmap }),
+            (quorum, cfg, cmap) => {
+                let failed = [release(quorum, calls), release(cfg, calls), release(cmap, calls)];
+                let unnamed = || Loss::Watch("the runtime refused a descriptor".to_owned());
+                Err(failed.into_iter().flatten().next().unwrap_or_else(unnamed))
+            }
+        }
+    }
+
+    fn release(self, calls: &mut Calls) {
+        calls.release(None, self.quorum.into_handle());
+        calls.release(None, self.cfg.into_handle());
+        calls.release(None, self.cmap.into_handle());
+    }
+}
+
+fn release<H: Handle>(watched: Result<Watched<H>, (H, Loss)>, calls: &mut Calls) -> Option<Loss> {
+    let (handle, loss) = match watched {
+        Ok(watched) => (watched.into_handle(), None),
+        Err((handle, loss)) => (handle, Some(loss)),
+    };
+    calls.release(None, handle);
+    loss
+}
+
+impl Session {
+    /// Takes over what the calls thread has opened; what cannot be watched is released.
+    pub(crate) fn begin(
+        connection: Connection,
+        opened: Opened,
+        mut calls: Calls,
+        shared: Rc<Shared>,
+        probe: Option<fn(Probe)>,
+    ) -> Result<Self, Loss> {
+        forget_notifications();
+        let me = Member { nodeid: opened.nodeid, pid: std::process::id() };
+        let services = match Services::watch(opened, &mut calls) {
+            Ok(services) => Some(services),
+            Err(loss) => {
+                calls.retire();
+                return Err(loss);
+            }
+        };
+        shared.state.borrow_mut().up = true;
+        let (groups, kills, config) = (BTreeMap::new(), VecDeque::new(), ConfigWatch::default());
+        Ok(Self { connection, me, calls, services, groups, config, question: None, kills, shared, probe })
+    }
+
+    pub(crate) fn me(&self) -> Member {
+        self.me
+    }
+
+    /// Ready when a turn would find something to do. `inbound` is false while the daemon is behind.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, inbound: bool) -> Poll<()> {
+        let mut ready = self.calls.poll(cx).is_ready();
+        if inbound {
+            if let Some(Services { quorum, cfg, cmap }) = &self.services {
+                ready |= quorum.poll(cx).is_ready();
+                ready |= cfg.poll(cx).is_ready();
+                ready |= cmap.poll(cx).is_ready();
+            }
+            for group in self.groups.values().filter_map(Group::watched) {
+                ready |= group.poll(cx).is_ready();
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// When a turn is due without being woken.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let groups = self.groups.values().filter_map(Group::deadline);
+        groups.chain(self.question).chain(self.calls.stuck_at()).min()
+    }
+
+    /// One round: what has ended, what came, what is wanted, what is to be sent. In this order, because our own views
+    /// queue behind our own messages. True if there is more to do at once.
+    pub(crate) fn turn(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
+        self.settle(out)?;
+        let more_in = self.dispatch(out)?;
+        self.keep_time(now, out);
+        self.reconcile(out);
+        let more_out = if out.is_blocked() { false } else { self.send(now)? };
+        Ok(more_in || more_out)
+    }
+
+    /// Takes up what the calls thread has ended.
+    fn settle(&mut self, out: &mut Outlet) -> Result<(), Loss> {
+        while let Some((done, unstuck)) = self.calls.next_done() {
+            unstuck.into_iter().for_each(|event| out.emit(event));
+            self.take_done(done, out)?;
+        }
+        Ok(())
+    }
+
+    fn take_done(&mut self, done: Done, out: &mut Outlet) -> Result<(), Loss> {
+        let connection = self.connection;
+        match done {
+            Done::Joined(name, result) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    let refused = group.joined(result, &mut self.calls)?;
+                    refused.into_iter().for_each(|why| out.emit(Event::GroupRefused { connection, why }));
+                }
+            }
+            Done::LeaveCalled(name, result) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.leave_called(result.is_err(), &mut self.calls);
+                }
+                result.err().into_iter().for_each(|why| out.emit(Event::GroupRefused { connection, why }));
+            }
+            Done::Read(result) => {
+                // A change that came before the read ended is on its way: it must be seen before the read counts.
+                self.dispatch_cmap(out)?;
+                self.config.read(connection, result, self.me.nodeid).into_iter().for_each(|event| out.emit(event));
+            }
+            Done::Answered { verdict, by_deadline, result } => {
+                out.emit(Event::ShutdownAnswered { connection, verdict, by_deadline, result });
+            }
+            Done::KillOrdered(nodeid, result) => {
+                self.kills.pop_front();
+                self.shared.state.borrow_mut().kills_under_way = self.kills.len();
+                out.emit(Event::KillOrdered { nodeid, result });
+            }
+            Done::Released | Done::Connected(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes up to [`DISPATCH_BATCH`] events of each handle, and none while the daemon is behind.
+    fn dispatch(&mut self, out: &mut Outlet) -> Result<bool, Loss> {
+        let mut more = false;
+        for (name, group) in &mut self.groups {
+            let mut left = DISPATCH_BATCH;
+            while left > 0 && !out.is_blocked() && group.dispatch_one()? == Dispatched::One {
+                left -= 1;
+                while let Some(event) = group.next_event(self.connection, self.me, &mut self.calls) {
+                    note_return(&self.shared, name, group, &event, self.me);
+                    out.emit(event);
+                }
+            }
+            more |= left == 0;
+        }
+        more |= self.dispatch_services(out)?;
+        Ok(more && !out.is_blocked())
+    }
+
+    fn dispatch_services(&mut self, out: &mut Outlet) -> Result<bool, Loss> {
+        let mut more = false;
+        for _ in 0..DISPATCH_BATCH {
+            let Some(services) = &mut self.services else {
+                return Ok(false);
+            };
+            if out.is_blocked() {
+                return Ok(false);
+            }
+            let taken = [services.quorum.dispatch_one()?, services.cfg.dispatch_one()?, services.cmap.dispatch_one()?];
+            self.take_notifications(out);
+            more = taken.contains(&Dispatched::One);
+            if !more {
+                break;
+            }
+        }
+        Ok(more)
+    }
+
+    fn dispatch_cmap(&mut self, out: &mut Outlet) -> Result<(), Loss> {
+        while let Some(services) = &mut self.services {
+            if services.cmap.dispatch_one()? == Dispatched::Nothing {
+                break;
+            }
+            self.take_notifications(out);
+        }
+        Ok(())
+    }
+
+    fn take_notifications(&mut self, out: &mut Outlet) {
+        let connection = self.connection;
+        while let Some(notification) = next_notification() {
+            match notification {
+                Notification::Quorum { quorate, ring, members } => {
+                    out.emit(Event::Quorum { connection, quorate, ring, members });
+                }
+                Notification::Nodelist { ring, members, joined, left } => {
+                    out.emit(Event::Nodelist { connection, ring, members, joined, left });
+                }
+                Notification::ShutdownAsked { flags } => {
+                    self.question = Some(Instant::now() + ANSWER_WITHIN);
+                    self.shared.state.borrow_mut().question_open = true;
+                    out.emit(Event::ShutdownAsked { connection, flags });
+                }
+                Notification::KeyChanged { reloading } => self.config.changed(reloading),
+            }
+        }
+    }
+
+    /// What is due by the clock.
+    fn keep_time(&mut self, now: Instant, out: &mut Outlet) {
+        self.calls.stuck(now).into_iter().for_each(|event| out.emit(event));
+        for group in self.groups.values_mut() {
+            group.retry(now, self.probe, &mut self.calls);
+        }
+        if self.question.is_some_and(|deadline| deadline <= now) {
+            self.shared.state.borrow_mut().question_open = false;
+            self.answer(Verdict::No, true);
+        }
+    }
+
+    /// Compares what is wanted with what is.
+    fn reconcile(&mut self, out: &mut Outlet) {
+        let shared = self.shared.clone();
+        let mut state = shared.state.borrow_mut();
+        if let Some(verdict) = state.answer.take() {
+            self.answer(verdict, false);
+        }
+        while let Some((nodeid, reason)) = state.kills.pop_front() {
+            self.kill(nodeid, reason);
+        }
+        state.kills_under_way = self.kills.len();
+        for (name, group) in &mut self.groups {
+            if state.groups.get(name).is_none_or(|want| want.ticket != group.ticket) {
+                group.unwanted(&mut self.calls);
+            }
+        }
+        let connection = self.connection;
+        self.groups.retain(|name, group| {
+            if group.is_over() {
+                out.emit(Event::Left { connection, group: name.clone() });
+            }
+            !group.is_over()
+        });
+        if let Some(cmap) = self.services.as_ref().filter(|_| self.config.wants_read()) {
+            let cmap = cmap.cmap.handle().clone();
+            self.calls.submit(None, move |progress| Done::Read(cmap.read(progress)));
+            self.config.reading();
+        }
+        for (name, want) in &state.groups {
+            if !self.groups.contains_key(name) {
+                let group = Group::open(name.clone(), want.ticket, self.probe, &mut self.calls);
+                self.groups.insert(name.clone(), group);
+            }
+        }
+    }
+
+    fn answer(&mut self, verdict: Verdict, by_deadline: bool) {
+        let Some(cfg) = self.question.take().and(self.services.as_ref()) else {
+            return;
+        };
+        let cfg = cfg.cfg.handle().clone();
+        self.calls.submit(None, move |progress| {
+            let result = cfg.answer(verdict, progress);
+            Done::Answered { verdict, by_deadline, result }
+        });
+    }
+
+    fn kill(&mut self, nodeid: NodeId, reason: String) {
+        let Some(services) = &self.services else {
+            return;
+        };
+        let cfg = services.cfg.handle().clone();
+        self.kills.push_back(nodeid);
+        self.calls.submit(None, move |progress| Done::KillOrdered(nodeid, cfg.kill(nodeid, &reason, progress)));
+    }
+
+    fn send(&mut self, now: Instant) -> Result<bool, Loss> {
+        let mut state = self.shared.state.borrow_mut();
+        let mut more = false;
+        for (name, group) in &mut self.groups {
+            if let Some(want) = state.groups.get_mut(name).filter(|want| want.ticket == group.ticket) {
+                more |= group.send(&mut want.queue, now)?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// For the end: gives up the services once every group has left. True when nothing is left to wait for.
+    pub(crate) fn wind_up(&mut self) -> bool {
+        if self.groups.is_empty()
+            && let Some(services) = self.services.take()
+        {
+            services.release(&mut self.calls);
+        }
+        self.services.is_none() && self.calls.idle()
+    }
+
+    /// Gives everything up at once and leaves the calls thread to itself.
+    pub(crate) fn end(mut self, out: &mut Outlet) -> usize {
+        for group in self.groups.values_mut() {
+            group.release(&mut self.calls);
+        }
+        if let Some(services) = self.services.take() {
+            services.release(&mut self.calls);
+        }
+        let unsent = self.forget_state(out);
+        self.calls.retire();
+        unsent
+    }
+
+    /// What belonged to this connection dies with it: messages, answers, orders. Counts the messages.
+    fn forget_state(&mut self, out: &mut Outlet) -> usize {
+        let mut state = self.shared.state.borrow_mut();
+        state.up = false;
+        state.question_open = false;
+        state.answer = None;
+        state.kills_under_way = 0;
+        let orders = self.kills.drain(..).chain(state.kills.drain(..).map(|(nodeid, _)| nodeid));
+        for nodeid in orders {
+            let why = Failure::of(Call::CfgKillNode, Code::LIBRARY);
+            out.emit(Event::KillOrdered { nodeid, result: Err(why) });
+        }
+        let unsent = state.groups.values().map(|want| want.queue.waiting()).sum();
+        state.groups.values_mut().for_each(|want| want.queue = Default::default());
+        unsent
+    }
+}
+
+/// Books a message of ours that came back.
+fn note_return(shared: &Shared, name: &GroupName, group: &mut Group, event: &Event, me: Member) {
+    if !matches!(event, Event::Message { from, .. } if *from == me) {
+        return;
+    }
+    let mut state = shared.state.borrow_mut();
+    if let Some(want) = state.groups.get_mut(name).filter(|want| want.ticket == group.ticket) {
+        want.queue.returned(Instant::now());
+        group.ring_moves();
+    }
+}
