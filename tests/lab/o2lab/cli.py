@@ -14,6 +14,12 @@ from .settings import cluster_address, lab_address
 EPILOG = "NODE is a number; NODES is 2, 1,3 or all. tests/lab/README.md is the manual."
 
 
+EXEC_OPTIONS = argparse.ArgumentParser(prog="lab exec NODES", add_help=False)
+EXEC_OPTIONS.add_argument("-t", dest="seconds", type=float, metavar="SECONDS")
+EXEC_OPTIONS.add_argument("-d", dest="detach", metavar="LOG")
+EXEC_OPTIONS.add_argument("-i", dest="stdin", action="store_true")
+
+
 # ---- commands: each takes the lab and its arguments -------------------------
 
 def up(lab, args):
@@ -37,21 +43,19 @@ def off(lab, args):
 
 
 def pause(lab, args):
-    for node in args.nodes(lab.running()):
-        lab.processes.signal(node, signal.SIGSTOP)
+    lab.pause(*args.nodes(lab.running()))
 
 
 def resume(lab, args):
-    for node in args.nodes(lab.running()):
-        lab.processes.signal(node, signal.SIGCONT)
+    lab.resume(*args.nodes(lab.running()))
 
 
 def partition(lab, args):
-    lab.network.partition([[int(word) for word in group.split(",")] for group in args.group])
+    lab.partition(*([int(word) for word in group.split(",")] for group in args.group))
 
 
 def heal(lab, _args):
-    lab.network.heal()
+    lab.heal()
 
 
 def start_corosync(lab, args):
@@ -146,19 +150,28 @@ def check_machine(_lab, args):
 
 
 def execute(lab, args):
-    words = args.words[1:] if args.words[:1] == ["--"] else args.words
+    options, words = own_options(args.words)
     if not words:
         raise LabError("exec: which command?")
     argv = ["/bin/sh", "-c", words[0]] if len(words) == 1 else words
     nodes = args.nodes(lab.running())
-    if args.detach:
+    if options.detach:
         for node in nodes:
-            print(lab.remote.spawn(node, argv, args.detach))
+            print(lab.remote.spawn(node, argv, options.detach))
         return 0
     if len(nodes) == 1:
-        stdin = 0 if args.stdin else b""
-        return lab.remote.stream(nodes[0], argv, args.seconds, to_own_streams, stdin=stdin)
-    return execute_on_several(lab, nodes, argv, args.seconds)
+        stdin = 0 if options.stdin else b""
+        return lab.remote.stream(nodes[0], argv, options.seconds, to_own_streams, stdin=stdin)
+    return execute_on_several(lab, nodes, argv, options.seconds)
+
+
+def own_options(words):
+    """Parts the lab's options from the command, whose own options are not ours to read."""
+    count = 0
+    while count < len(words) and words[count].startswith("-") and words[count] != "--":
+        count += 2 if words[count] in ("-t", "-d") else 1
+    command = words[count + 1:] if words[count:count + 1] == ["--"] else words[count:]
+    return EXEC_OPTIONS.parse_args(words[:count]), command
 
 
 def execute_on_several(lab, nodes, argv, seconds):
@@ -205,12 +218,10 @@ def parser():
     one.add_argument("--mkfs", nargs=argparse.REMAINDER, metavar="ARG", help="format the disks: words for mkfs.ocfs2")
     one = add("down", down, "end every node and leave nothing behind")
     one.add_argument("--logs", metavar="FOLDER", help="copy the logs there first")
-    one = add("exec", execute, "run a command in nodes; its output and exit status are the lab's")
-    one.add_argument("nodes_word", metavar="NODES")
-    one.add_argument("-t", dest="seconds", type=float, help="kill it after so many seconds; exit status 124")
-    one.add_argument("-d", dest="detach", metavar="LOG", help="leave it running, output to LOG in the node")
-    one.add_argument("-i", dest="stdin", action="store_true", help="pass standard input on")
-    one.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a single word is a shell line")
+    one = add("exec", execute, "run a command in nodes; its output and exit status are the lab's", True)
+    one.add_argument("words", nargs=argparse.REMAINDER, metavar="[-t SECONDS] [-i] [-d LOG] [--] COMMAND",
+                     help="-t: kill it then, exit status 124; -i: pass standard input on; -d: leave it running, "
+                          "output to LOG in the node; a single word is a shell line")
     add("start", start, "power nodes on", True).add_argument("--no-corosync", action="store_true")
     add("crash", crash, "cut the power of nodes", True)
     add("off", off, "power nodes off in order", True)

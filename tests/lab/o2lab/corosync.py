@@ -18,7 +18,8 @@ from .settings import cluster_address
 
 START_S = 30
 QUORUM_S = 60
-QUERY_S = 10
+COMMAND_S = 10
+VIEW_S = 2          # a corosync-quorumtool that connects while the ring breaks never ends: ask again instead
 SHORT = ("token", "cluster_name", "transport")
 
 DEFAULTS = {
@@ -128,7 +129,7 @@ class Corosync:
         """KILL, STOP or CONT to corosync alone; the kernel and everything else on the node go on."""
         self._do(node, ["sh", "-c", "kill -%s $(pidof corosync)" % name])
 
-    def _do(self, node, argv, seconds=QUERY_S, stdin=b""):
+    def _do(self, node, argv, seconds=COMMAND_S, stdin=b""):
         done = self.remote.call(node, argv, seconds, stdin=stdin)
         if not done.ok:
             raise LabError("node %d: %s: %s" % (node, " ".join(argv), (done.err or done.out).strip()))
@@ -136,7 +137,7 @@ class Corosync:
     def members(self, node):
         """How many members a node sees, and whether they are quorate; (0, False) when it does not say."""
         try:
-            out = self.remote.call(node, ["corosync-quorumtool", "-s"], QUERY_S).out
+            out = self.remote.call(node, ["corosync-quorumtool", "-s"], VIEW_S).out
         except (NodeDown, OverTime):
             return 0, False
         count = re.search(r"^Nodes:\s+(\d+)", out, re.M)

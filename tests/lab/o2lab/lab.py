@@ -2,8 +2,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 
 from . import corosync as corosync_conf
 from . import ns, uml, wait
@@ -20,6 +22,7 @@ from .state import State
 GUEST = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "guest")
 BOOT_S = 60
 OFF_S = 5
+STOP_S = 5
 COMMAND_S = 20
 COLLECT_S = 5
 
@@ -36,7 +39,14 @@ class Lab:
         self.remote = Remote(self.netns, self.processes)
         self.corosync = Corosync(self.remote, self.state)
         self.agent = Agent(self.remote, self.state)
+        self.journal = None         # a list here gets a line for everything that is done
+        self._born = time.monotonic()
         self._unshares = {}
+
+    def note(self, text):
+        """A line in the journal, with the seconds since this object was made."""
+        if self.journal is not None:
+            self.journal.append("%9.3f  %s" % (time.monotonic() - self._born, text))
 
     # ---- up and down --------------------------------------------------------
 
@@ -94,6 +104,7 @@ class Lab:
 
     def start(self, *nodes, corosync=True):
         """Powers nodes on; they have an empty memory and the disk they had."""
+        self.note("start %s" % (nodes,))
         for node in nodes:
             self._boot(node)
         self.in_parallel(lambda node: self._until_booted(node, corosync), nodes)
@@ -128,6 +139,7 @@ class Lab:
 
     def crash(self, *nodes):
         """Power cut."""
+        self.note("crash %s" % (nodes,))
         for node in nodes:
             self.processes.kill(node)
             unshare = self._unshares.pop(node, None)
@@ -150,8 +162,34 @@ class Lab:
             except OverTime:
                 self.crash(node)
 
+    def pause(self, *nodes):
+        """The whole node stands still, as a guest that its host does not schedule."""
+        self.note("pause %s" % (nodes,))
+        for node in nodes:
+            self.processes.signal(node, signal.SIGSTOP)
+        for node in nodes:
+            wait.until(lambda: self.processes.is_paused(node), STOP_S, "node %d stands still" % node)
+
+    def resume(self, *nodes):
+        self.note("resume %s" % (nodes,))
+        for node in nodes:
+            self.processes.signal(node, signal.SIGCONT)
+
+    def partition(self, *groups):
+        """Each group of nodes hears itself only: partition([1, 2], [3])."""
+        self.note("partition %s" % (groups,))
+        self.network.partition(groups)
+
+    def heal(self):
+        self.note("heal")
+        self.network.heal()
+
     def running(self):
         return self.processes.running()
+
+    def wait_members(self, count, nodes=None, seconds=corosync_conf.QUORUM_S):
+        """Until each of the nodes (default: all that run) sees `count` members."""
+        self.corosync.wait_members(nodes or self.running(), count, seconds)
 
     def in_parallel(self, todo, nodes):
         """todo(node) for each node at once; raises the first error when all have ended."""
@@ -175,7 +213,9 @@ class Lab:
     def try_run(self, node, command, seconds=COMMAND_S, stdin=b""):
         """Runs a command in a node; a string is a shell line. Returns the Result whatever it is."""
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-        return self.remote.call(node, argv, seconds, stdin=stdin)
+        done = self.remote.call(node, argv, seconds, stdin=stdin)
+        self.note("node %d: %s -> %d\n%s%s" % (node, command, done.code, done.out, done.err))
+        return done
 
     def run(self, node, command, seconds=COMMAND_S, stdin=b""):
         """The same for a command that must succeed; returns its standard output without the last newline."""

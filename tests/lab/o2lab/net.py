@@ -1,5 +1,5 @@
 """The network of a lab: one bridge for the cluster, one for the lab itself, a partition by moving taps."""
-from .settings import SUBNET
+from .settings import SUBNET, lab_address
 
 CLUSTER, LAB = "cluster", "lab"     # also the names of a node's two interfaces
 
@@ -33,8 +33,11 @@ class Network:
             if kind == "uml":
                 self.netns.ip("tuntap", "add", end, "mode", "tap")
             else:
-                self.netns.ip("link", "add", end, "type", "veth", "peer", "name", end + "p")
+                self.netns.ip("link", "add", end, "type", "veth", "peer", "name", end + "p",
+                              "address", mac(node, network))
             self.netns.ip("link", "set", end, "master", master, "up")
+        # Known beforehand: a node that is asked for before it is up would not be looked for again for a second.
+        self.netns.ip("neigh", "replace", lab_address(node), "lladdr", mac(node, LAB), "dev", LAB, "nud", "permanent")
 
     def hand_over(self, node, leader):
         """The other ends of an ns node's interfaces, to the namespace of its process 1."""
@@ -63,6 +66,11 @@ class Network:
 
 def bridge(side):
     return "side%d" % side
+
+
+def mac(node, network):
+    """The same at every boot: a neighbour that remembers another one loses half a minute."""
+    return "02:78:%02x:00:00:%02x" % ((CLUSTER, LAB).index(network), node)
 
 
 def port(node, network):

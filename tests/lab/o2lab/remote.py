@@ -12,6 +12,7 @@ from .errors import NodeDown, OverTime
 from .settings import PORT, lab_address
 
 CONNECT_S = 5
+ANSWER_S = 0.1       # a node that boots drops what comes too early: ask again soon
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Remote:
 
     def answers(self, node):
         try:
-            self._connect(node, 0.3).close()
+            self._connect(node, ANSWER_S).close()
             return True
         except NodeDown:
             return False

@@ -3,6 +3,7 @@ import os
 import subprocess
 
 from .host import PATH, run
+from .net import CLUSTER, LAB, mac, port
 from .settings import PORT, cluster_address, cluster_address6, lab_address
 
 AGENT_FD = 7        # host descriptor behind the guest's /dev/ttyS0: what is written there survives a power cut
@@ -56,8 +57,8 @@ def kernel_words(node, state, settings):
              "mem=" + settings.mem, "rootfstype=hostfs", "ro", "init=" + os.path.join(state.share, "guest", "init"),
              "con=null", "con0=null,fd:1", "ssl=null", "ssl0=null,fd:%d" % AGENT_FD, "loglevel=7", "net.ifnames=0"]
     words += ["ubd%d%s=%s" % (number, settings.disk_flags, state.disk(number)) for number in range(settings.disks)]
-    words += ["vec%d:transport=tap,ifname=%s%d,depth=128,mac=02:78:%02x:00:00:%02x" % (index, letter, node, index, node)
-              for index, letter in ((0, "c"), (1, "l"))]
+    words += ["vec%d:transport=tap,ifname=%s,depth=128,mac=%s" % (index, port(node, network), mac(node, network))
+              for index, network in enumerate((CLUSTER, LAB))]
     words += settings.cmdline.split()
     env = {"LAB_NODE": node, "LAB_KIND": "uml", "LAB_SHARE": state.share, "LAB_PORT": PORT,
            "LAB_IP": cluster_address(node), "LAB_IP6": cluster_address6(node), "LAB_MIP": lab_address(node),
