@@ -35,6 +35,8 @@ pub struct Agent {
 
     pub(crate) table: Option<Table>,
     pub(crate) absent: BTreeMap<NodeId, Live>,
+    /// What was live on each established node when it was last heard.
+    pub(crate) lives: BTreeMap<NodeId, Live>,
     /// Nodes whose agent said Goodbye and has not come back.
     pub(crate) left: BTreeSet<NodeId>,
     /// The present view, once quorum has spoken about it and we have said Hello.
@@ -258,10 +260,9 @@ impl Agent {
             Reason::Leave | Reason::ProcDown | Reason::Join | Reason::NodeUp | Reason::Unknown(_) => "procdown",
         };
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
-        if how == "procdown" {
-            if let Some(hello) = self.agreed.as_ref().and_then(|agreed| agreed.hellos.get(&member)) {
-                self.absent.insert(node, hello.live);
-            }
+        match self.lives.remove(&node) {
+            Some(live) if how == "procdown" => _ = self.absent.insert(node, live),
+            Some(_) | None => {}
         }
         fx.notice(Notice::NodeLeft { node, how: how.into() });
     }
@@ -294,6 +295,8 @@ impl Agent {
         self.agreed = None;
         let early = std::mem::take(&mut self.exchange.early);
         self.exchange = Exchange { owed: true, early, ..Exchange::default() };
+        // Our own Hello has to come back before anything is done: as good as a probe.
+        self.link.probe = None;
         self.link.view_since = self.now;
     }
 
@@ -341,9 +344,11 @@ impl Agent {
     fn slept(&mut self, ms: u64, fx: &mut Effects) {
         fx.notice(Notice::Slept { ms });
         fx.push(Effect::LookAtKernel);
-        self.tries.probe += 1;
-        self.link.probe = Some(self.tries.probe);
-        self.say(proto::peer::Body::Probe(self.tries.probe), fx);
+        if self.view.is_open() {
+            self.tries.probe += 1;
+            self.link.probe = Some(self.tries.probe);
+            self.say(proto::peer::Body::Probe(self.tries.probe), fx);
+        }
     }
 
     /// This process as a CPG member, while connected.

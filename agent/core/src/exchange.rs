@@ -107,6 +107,8 @@ impl Agent {
             self.cut_off |= cut_off && self.member() == Some(*member);
         }
         self.absent.clone_from(&agreed.absent);
+        let established = agreed.established();
+        self.lives = established.iter().map(|member| (NodeId(member.nodeid), agreed.hellos[member].live)).collect();
         self.agreed = Some(agreed);
         self.keep_table(fx);
         self.retry_if_refused(fx);
@@ -153,6 +155,9 @@ impl Agent {
     fn heard_live(&mut self, from: Member, live: Live) {
         if let Some(hello) = self.agreed.as_mut().and_then(|agreed| agreed.hellos.get_mut(&from)) {
             hello.live = live;
+            if let Some(known) = self.lives.get_mut(&NodeId(from.nodeid)) {
+                *known = live;
+            }
         }
     }
 
@@ -187,9 +192,11 @@ impl Agent {
             }
             Ended::Admitted(member) if self.member() == Some(member) => {
                 self.tries.hello = 0;
+                self.lives.insert(NodeId(member.nodeid), self.kernel.live());
                 fx.notice(Notice::Ready);
             }
             Ended::Admitted(member) => {
+                self.lives.insert(NodeId(member.nodeid), Live::default());
                 fx.notice(Notice::Table {
                     step: self.table.as_ref().map_or(0, |table| table.version.step),
                     change: format!("node {} is ready", member.nodeid),
@@ -208,8 +215,7 @@ impl Agent {
             self.timers.set(Timer::HelloAgain, backoff_ms(self.tries.hello), fx);
             self.tries.hello += 1;
         }
-        let first = agreed.established().first() == Some(&me);
-        if first && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
+        if agreed.proposer() == Some(me) && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
             self.timers.set(Timer::ProposeAgain, backoff_ms(self.tries.propose), fx);
             self.tries.propose += 1;
         }
@@ -230,24 +236,27 @@ impl Agent {
 
     fn hello(&self, config: &ClusterConfig) -> Option<Hello> {
         let (started, up) = (self.started.as_ref()?, self.link.up.as_ref()?);
+        let (entry, held, live) = (self.own_entry(), self.kernel.held(), self.kernel.live());
+        // With another entry than we hold, and nothing that uses the old one, we come as a joiner.
+        let outdated = entry.as_ref().is_ok_and(|entry| !held.contains(entry)) && !live.is_live();
         Some(Hello {
             incarnation: Incarnation { boot_id: started.boot_id, started_ms: started.started_ms },
             nonce: up.nonce,
             handshake: self.handshake(config),
-            identity: match self.own_entry() {
+            identity: match entry {
                 Ok(entry) => Identity::Entry(entry),
                 Err(refusal) => Identity::Unfit(refusal.to_string()),
             },
             table: self.table.clone(),
-            held: self.kernel.held(),
-            local: self.kernel.is_local(up.member.nodeid),
+            held,
+            local: self.kernel.is_local(up.member.nodeid) && !outdated,
             quorate: self.view.is_quorate(),
             previous: self.previous,
-            live: self.kernel.live(),
+            live,
             absent: self.absent.iter().map(|(node, live)| Absent { nodeid: node.0, live: *live }).collect(),
             release: started.release.clone(),
             incomplete: self.found.conflict.is_some() || self.kernel.unreadable().is_some(),
-            cut_off: self.cut_off && self.kernel.live().is_live(),
+            cut_off: self.cut_off && live.is_live(),
         })
     }
 
@@ -307,7 +316,7 @@ impl Agent {
             return;
         }
         let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return };
-        if !agreed.quorate || agreed.step.is_some() || agreed.established().first() != Some(&me) {
+        if !agreed.quorate || agreed.step.is_some() || agreed.proposer() != Some(me) {
             return;
         }
         let asked = |entry: &&Entry| {

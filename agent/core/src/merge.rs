@@ -68,7 +68,8 @@ fn judge(hellos: &BTreeMap<Member, Hello>, established: &BTreeSet<Member>, table
         let refusal = second_agent(*member, hellos, established)
             .or_else(|| unfit(hello))
             .or_else(|| mismatch(hello, reference))
-            .or_else(|| taken(*member, hello, &accepted));
+            .or_else(|| taken(*member, hello, &accepted))
+            .or_else(|| changed(*member, hello));
         if established.contains(member) {
             troubles.extend(refusal.map(|refusal| (*member, refusal)));
             standing.insert(*member, Standing::Established);
@@ -119,6 +120,17 @@ fn mismatch(hello: &Hello, reference: Option<&Hello>) -> Option<Refusal> {
     };
     let first = handshake::compare(&ours, &theirs).into_iter().next()?;
     Some(Refusal::Mismatch { block: first.block, ours: first.ours, theirs: first.theirs })
+}
+
+/// Whether an established node is now configured with another entry than the one it goes by.
+fn changed(member: Member, hello: &Hello) -> Option<Refusal> {
+    let Identity::Entry(wanted) = &hello.identity else { return None };
+    let held = hello.held.iter().find(|held| hello.local && held.nodeid == member.nodeid && *held != wanted)?;
+    Some(Refusal::IdentityChanged { held: text(held), wanted: text(wanted) })
+}
+
+fn text(entry: &Entry) -> String {
+    format!("{} {} {}:{}", entry.number, entry.name, entry.address, entry.port)
 }
 
 /// Whether another node has this node's name, number or address.

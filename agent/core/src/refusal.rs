@@ -31,6 +31,8 @@ pub enum Refusal {
     Mismatch { block: String, ours: String, theirs: String },
     /// Its handshake could not be read.
     Handshake(String),
+    /// The configuration gives the node another entry than the kernels hold.
+    IdentityChanged { held: String, wanted: String },
     /// Another node has the name, number or address.
     Taken { field: String, value: String, by: NodeId },
     /// Two agents on one node.
@@ -64,6 +66,7 @@ impl Refusal {
             Refusal::SaysUnfit(_) => "unfit",
             Refusal::Mismatch { .. } => "mismatch",
             Refusal::Handshake(_) => "handshake",
+            Refusal::IdentityChanged { .. } => "identity-changed",
             Refusal::Taken { .. } => "taken",
             Refusal::SecondAgent { .. } => "second-agent",
             Refusal::Kernel(_) => "kernel",
@@ -85,6 +88,10 @@ impl Refusal {
             Refusal::NoIpv4 { .. } => "the kernel's o2net connects over IPv4 only".into(),
             Refusal::Mismatch { .. } => {
                 "peers compare these values when they connect; with a difference every mount hangs for 60 s and fails"
+                    .into()
+            }
+            Refusal::IdentityChanged { .. } => {
+                "name, number, address and port of an entry can be stored once; it has to be removed everywhere first"
                     .into()
             }
             Refusal::Taken { .. } => "the kernel finds a peer by number and address; both must be unique".into(),
@@ -136,6 +143,9 @@ impl Refusal {
                 )
             }
             Refusal::Handshake(_) => "install the same release of o2cpgd on all nodes".into(),
+            Refusal::IdentityChanged { .. } => {
+                "unmount its ocfs2 volumes, then restart o2cpgd on that node; or take the change back".into()
+            }
             Refusal::Taken { by, .. } => {
                 format!("give this node its own in corosync.conf; if node {by} is gone for good: o2cpg forget {by}")
             }
@@ -175,6 +185,9 @@ impl fmt::Display for Refusal {
                 write!(f, "{block} differs: the cluster has {ours}, this node {theirs}")
             }
             Refusal::Handshake(text) => write!(f, "its handshake cannot be read: {text}"),
+            Refusal::IdentityChanged { held, wanted } => {
+                write!(f, "its entry is {held} in the kernels, but configured as {wanted}")
+            }
             Refusal::Taken { field, value, by } => write!(f, "{field} {value} belongs to node {by}"),
             Refusal::SecondAgent { pid, first } => {
                 write!(f, "two agents on one node (pid {pid}, and {first} before it)")

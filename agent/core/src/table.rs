@@ -150,6 +150,18 @@ impl Agreed {
         self.standing.iter().filter_map(established).collect()
     }
 
+    /// Who asks for removals: the first member that was not cut off from the others.
+    #[must_use]
+    pub fn proposer(&self) -> Option<Member> {
+        let was_cut_off = |member: &Member| {
+            let of_member = |(other, refusal): &(Member, Refusal)| {
+                other == member && matches!(refusal, Refusal::LiveWithoutQuorum { .. })
+            };
+            self.troubles.iter().any(of_member)
+        };
+        self.established().into_iter().find(|member| !was_cut_off(member))
+    }
+
     /// Who must answer a step.
     #[must_use]
     pub fn participants(&self, kind: &StepKind) -> BTreeSet<Member> {

@@ -6,6 +6,7 @@
 use crate::adopt::Found;
 use crate::event::{KernelRefusal, KernelView, Mount};
 use crate::refusal::Refusal;
+use crate::table::clash;
 use configfs::{
     Address, Attributes, Cluster, ClusterName, Incomplete, Invalid, Node, NodeName, NodeNum, Op, Port, Tree,
 };
@@ -109,10 +110,10 @@ impl Kernel {
         let wanted: Vec<&Entry> = table.entries.values().chain(add).collect();
         let mut ops = Vec::new();
         let mut have = self.tree().cloned();
-        for node in self.nodes().filter(|node| self.ours(node).is_some() && in_the_way(node, &wanted)) {
-            ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
-            if let Some(tree) = have.as_mut() {
-                tree.nodes.remove(&node.num);
+        for (node, entry) in self.nodes().filter_map(|node| Some((node, self.ours(node)?))) {
+            if in_the_way(entry, &wanted) {
+                ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
+                have.as_mut().map(|tree| tree.nodes.remove(&node.num));
             }
         }
         ops.extend(configfs::additions(have.as_ref(), &wish.cluster(&wanted)?));
@@ -176,10 +177,7 @@ fn same(entry: &Entry, node: &Node) -> bool {
         && entry.port == node.port.as_u16()
 }
 
-/// Whether this node is not wanted as it is, while something wanted needs its number, name or address.
-fn in_the_way(node: &Node, wanted: &[&Entry]) -> bool {
-    let needs = |entry: &&&Entry| {
-        entry.number == node.num.as_u8() || entry.name == node.name.as_str() || entry.address == node.address.as_ipv4()
-    };
-    !wanted.iter().any(|entry| same(entry, node)) && wanted.iter().any(|entry| needs(&entry))
+/// Whether this entry is not wanted as it is, while something wanted cannot stand beside it.
+fn in_the_way(held: &Entry, wanted: &[&Entry]) -> bool {
+    !wanted.contains(&held) && wanted.iter().any(|entry| clash(entry, held))
 }

@@ -18,6 +18,7 @@ pub const TOLD_AFTER_MS: u64 = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Waits {
     standing: Vec<Standing>,
+    next_reminder: Option<Tick>,
 }
 
 /// One wait in force.
@@ -64,13 +65,22 @@ impl Agent {
     }
 
     fn wake_for_waits(&mut self, fx: &mut Effects) {
-        match self.waits.standing.iter().map(Standing::due).min() {
-            Some(due) => self.timers.set_unless_running(Timer::Reminder, due.since(self.now).max(1), fx),
-            None => self.timers.cancel(Timer::Reminder),
+        let due = self.waits.standing.iter().map(Standing::due).min();
+        match due {
+            Some(due) if self.waits.next_reminder.is_none_or(|next| due < next) => {
+                self.waits.next_reminder = Some(due);
+                self.timers.set(Timer::Reminder, due.since(self.now).max(1), fx);
+            }
+            Some(_) => {}
+            None => {
+                self.waits.next_reminder = None;
+                self.timers.cancel(Timer::Reminder);
+            }
         }
     }
 
     pub(crate) fn remind(&mut self, fx: &mut Effects) {
+        self.waits.next_reminder = None;
         for standing in self.waits.standing.iter_mut().filter(|standing| standing.due() <= self.now) {
             let what = standing.wait.to_string();
             fx.notice(match standing.told {

@@ -12,7 +12,7 @@ use crate::pins::Pin;
 use crate::table::StepKind;
 use crate::tree::Wish;
 use crate::wait::Wait;
-use configfs::Op;
+use configfs::{Attributes, Op};
 use proto::peer::{Answer, Body, Entry, Outcome, ProposalReason};
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +75,8 @@ impl Agent {
     /// The operations our part needs; `Err` is an answer that needs none.
     fn plan(&mut self, kind: &StepKind) -> Result<Vec<Op>, Outcome> {
         match kind {
-            StepKind::Install { add } => self.plan_install(add),
-            StepKind::Restore { .. } => self.plan_install(&[]),
+            StepKind::Install { add } => self.plan_install(add, self.attributes_in_force()),
+            StepKind::Restore { .. } => self.plan_install(&[], self.attributes_in_force()),
             StepKind::Undo { entries, .. } => Ok(self.kernel.remove(entries)),
             StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
             StepKind::Admit { .. } => self.plan_admit(),
@@ -87,8 +87,13 @@ impl Agent {
         }
     }
 
-    fn plan_install(&mut self, add: &[Entry]) -> Result<Vec<Op>, Outcome> {
-        let wish = self.wish()?;
+    /// A member that is in keeps the attributes its kernel has: they are compared, not changed under mounts.
+    fn attributes_in_force(&self) -> Attributes {
+        self.kernel.tree().map_or(self.policy.attributes, |tree| tree.attributes)
+    }
+
+    fn plan_install(&mut self, add: &[Entry], attributes: Attributes) -> Result<Vec<Op>, Outcome> {
+        let wish = self.wish(attributes)?;
         let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
         let table = agreed.table.clone();
         let ops = self.kernel.install(&wish, &table, add).map_err(|invalid| failed("", &invalid.to_string()))?;
@@ -112,14 +117,14 @@ impl Agent {
             let what = format!("configfs holds entries that o2cpgd did not make ({})", strangers.join(", "));
             return Err(Outcome::Failed { errno: 17, path: "node".into(), what });
         }
-        self.plan_install(&[])
+        self.plan_install(&[], self.policy.attributes)
     }
 
-    fn wish(&self) -> Result<Wish, Outcome> {
+    fn wish(&self, attributes: Attributes) -> Result<Wish, Outcome> {
         let config = self.config.as_ref().ok_or_else(|| failed("", "corosync's configuration is not known"))?;
         let name = identity::cluster_name(config).map_err(|refusal| failed("", &refusal.to_string()))?;
         let own = self.member().and_then(|me| identity::number(&self.policy, NodeId(me.nodeid)).ok());
-        Ok(Wish { name, attributes: self.policy.attributes, own })
+        Ok(Wish { name, attributes, own })
     }
 
     fn start_batch(&mut self, round: u32, kind: StepKind, ops: Vec<Op>, fx: &mut Effects) {
