@@ -51,11 +51,7 @@ pub struct Request {
 impl Request {
     /// A request in the oldest version that has this ask, so that an older daemon answers too.
     pub fn new(deadline_ms: u32, ask: Ask) -> Request {
-        Request {
-            version: CONTROL_MIN,
-            deadline_ms,
-            ask,
-        }
+        Request { version: CONTROL_MIN, deadline_ms, ask }
     }
 }
 
@@ -171,3 +167,6 @@ pub enum ControlError {
         rule: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,16 +53,8 @@ pub(crate) fn shortened(held: &str) -> String {
 }
 
 /// A value that breaks `rule`.
-pub(crate) fn invalid(
-    field: impl Into<String>,
-    held: impl ToString,
-    rule: impl Into<String>,
-) -> DecodeError {
-    DecodeError::Invalid {
-        field: field.into(),
-        held: shortened(&held.to_string()),
-        rule: rule.into(),
-    }
+pub(crate) fn invalid(field: impl Into<String>, held: impl ToString, rule: impl Into<String>) -> DecodeError {
+    DecodeError::Invalid { field: field.into(), held: shortened(&held.to_string()), rule: rule.into() }
 }
 
 pub(crate) fn malformed(what: impl Into<String>) -> DecodeError {

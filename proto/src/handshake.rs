@@ -33,12 +33,7 @@ pub struct Blocks(BTreeMap<u16, Vec<u8>>);
 impl Blocks {
     /// What this side says about itself.
     pub fn produce(facts: &Facts) -> Blocks {
-        Blocks(
-            REGISTRY
-                .iter()
-                .map(|provider| (provider.magic, (provider.produce)(facts)))
-                .collect(),
-        )
+        Blocks(REGISTRY.iter().map(|provider| (provider.magic, (provider.produce)(facts))).collect())
     }
 
     /// Reads the blocks of the other side.
@@ -48,24 +43,17 @@ impl Blocks {
     /// ascend.
     pub fn parse(bytes: &[u8]) -> Result<Blocks, DecodeError> {
         if bytes.len() > HANDSHAKE_LEN_MAX {
-            return Err(malformed(format!(
-                "handshake of {} bytes, at most {HANDSHAKE_LEN_MAX}",
-                bytes.len()
-            )));
+            return Err(malformed(format!("handshake of {} bytes, at most {HANDSHAKE_LEN_MAX}", bytes.len())));
         }
         let mut blocks = BTreeMap::new();
         let mut rest = bytes;
         while !rest.is_empty() {
             let (magic, data, after) = split_block(rest)?;
             if let Some((last, _)) = blocks.last_key_value().filter(|(last, _)| **last >= magic) {
-                return Err(malformed(format!(
-                    "handshake block {magic:#06x} after {last:#06x}, must ascend"
-                )));
+                return Err(malformed(format!("handshake block {magic:#06x} after {last:#06x}, must ascend")));
             }
             if blocks.len() == BLOCKS_MAX {
-                return Err(malformed(format!(
-                    "handshake of more than {BLOCKS_MAX} blocks"
-                )));
+                return Err(malformed(format!("handshake of more than {BLOCKS_MAX} blocks")));
             }
             blocks.insert(magic, data.to_vec());
             rest = after;
@@ -77,8 +65,7 @@ impl Blocks {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (magic, data) in &self.0 {
-            let len = u16::try_from(data.len())
-                .expect("produced and parsed blocks are shorter than HANDSHAKE_LEN_MAX");
+            let len = u16::try_from(data.len()).expect("produced and parsed blocks are shorter than HANDSHAKE_LEN_MAX");
             bytes.extend(magic.to_le_bytes());
             bytes.extend(len.to_le_bytes());
             bytes.extend(data);
@@ -93,13 +80,10 @@ impl Blocks {
 
     /// Every block for people: name and value, those without a provider by magic and length.
     pub fn rendered(&self) -> Vec<(String, String)> {
-        let rendered = self
-            .0
-            .iter()
-            .map(|(magic, data)| match registry::provider(*magic) {
-                Some(provider) => (provider.name.to_owned(), (provider.render)(data)),
-                None => (format!("{magic:#06x}"), format!("{} bytes", data.len())),
-            });
+        let rendered = self.0.iter().map(|(magic, data)| match registry::provider(*magic) {
+            Some(provider) => (provider.name.to_owned(), (provider.render)(data)),
+            None => (format!("{magic:#06x}"), format!("{} bytes", data.len())),
+        });
         rendered.collect()
     }
 }
@@ -111,12 +95,7 @@ fn split_block(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), DecodeError> {
         .ok_or_else(|| malformed(format!("handshake ends {} bytes into a block", bytes.len())))?;
     let magic = u16::from_le_bytes([*m0, *m1]);
     let len = usize::from(u16::from_le_bytes([*l0, *l1]));
-    let cut_off = || {
-        malformed(format!(
-            "handshake block {magic:#06x} has {} of its {len} bytes",
-            rest.len()
-        ))
-    };
+    let cut_off = || malformed(format!("handshake block {magic:#06x} has {} of its {len} bytes", rest.len()));
     let (data, after) = rest.split_at_checked(len).ok_or_else(cut_off)?;
     Ok((magic, data, after))
 }
@@ -134,11 +113,7 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: ours {}, theirs {}",
-            self.block, self.ours, self.theirs
-        )
+        write!(f, "{}: ours {}, theirs {}", self.block, self.ours, self.theirs)
     }
 }
 
@@ -160,9 +135,7 @@ pub fn compare(ours: &Blocks, theirs: &Blocks) -> Vec<Mismatch> {
         Ok(agreed) => agreed,
         Err(mismatch) => return vec![mismatch],
     };
-    let must_match = REGISTRY
-        .iter()
-        .filter(|it| it.rule == Rule::MustMatch && it.since <= agreed.version);
+    let must_match = REGISTRY.iter().filter(|it| it.rule == Rule::MustMatch && it.since <= agreed.version);
     let differing = must_match.filter(|it| ours.block(it.magic) != theirs.block(it.magic));
     differing.map(|it| mismatch(it, ours, theirs)).collect()
 }
@@ -171,16 +144,11 @@ pub fn compare(ours: &Blocks, theirs: &Blocks) -> Vec<Mismatch> {
 ///
 /// # Errors
 /// The first side whose protocol versions do not overlap with those of the sides before it; `ours` is then their overlap.
-pub fn negotiate<'a>(
-    ours: &Blocks,
-    others: impl IntoIterator<Item = &'a Blocks>,
-) -> Result<Agreed, Mismatch> {
+pub fn negotiate<'a>(ours: &Blocks, others: impl IntoIterator<Item = &'a Blocks>) -> Result<Agreed, Mismatch> {
     let mut common = versions(ours);
     let mut features = features(ours);
     for theirs in others {
-        let overlap = common
-            .zip(versions(theirs))
-            .and_then(|(a, b)| overlap(a, b));
+        let overlap = common.zip(versions(theirs)).and_then(|(a, b)| overlap(a, b));
         if overlap.is_none() {
             return Err(no_overlap(common, ours, theirs));
         }
@@ -199,10 +167,7 @@ fn overlap((a_min, a_newest): (u16, u16), (b_min, b_newest): (u16, u16)) -> Opti
 
 fn no_overlap(common: Option<(u16, u16)>, ours: &Blocks, theirs: &Blocks) -> Mismatch {
     let whole = mismatch(&registry::PROTOCOL, ours, theirs);
-    Mismatch {
-        ours: common.map_or(whole.ours, registry::versions_text),
-        ..whole
-    }
+    Mismatch { ours: common.map_or(whole.ours, registry::versions_text), ..whole }
 }
 
 /// Oldest and newest version that a side speaks.
@@ -217,15 +182,8 @@ fn features(blocks: &Blocks) -> u64 {
 }
 
 fn mismatch(provider: &Provider, ours: &Blocks, theirs: &Blocks) -> Mismatch {
-    let value = |side: &Blocks| {
-        side.block(provider.magic)
-            .map_or("not sent".into(), provider.render)
-    };
-    Mismatch {
-        block: provider.name.to_owned(),
-        ours: value(ours),
-        theirs: value(theirs),
-    }
+    let value = |side: &Blocks| side.block(provider.magic).map_or("not sent".into(), provider.render);
+    Mismatch { block: provider.name.to_owned(), ours: value(ours), theirs: value(theirs) }
 }
 
 #[cfg(test)]

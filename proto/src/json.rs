@@ -34,29 +34,18 @@ pub(crate) mod hex {
     }
 
     pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
-        let digits = text
-            .chars()
-            .map(|digit| digit.to_digit(16))
-            .collect::<Option<Vec<u32>>>()?;
+        let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<u32>>>()?;
         let pairs = digits.chunks(2);
-        pairs
-            .map(|pair| u8::try_from(pair.first()? << 4 | pair.get(1)?).ok())
-            .collect()
+        pairs.map(|pair| u8::try_from(pair.first()? << 4 | pair.get(1)?).ok()).collect()
     }
 
-    pub(crate) fn serialize<S: Serializer>(
-        value: impl AsRef<[u8]>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&text(value.as_ref()))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes =
-            bytes(&text).ok_or_else(|| D::Error::custom("not pairs of hexadecimal digits"))?;
+        let bytes = bytes(&text).ok_or_else(|| D::Error::custom("not pairs of hexadecimal digits"))?;
         T::try_from(bytes).map_err(|_| D::Error::custom("wrong number of bytes"))
     }
 }
@@ -102,9 +91,7 @@ pub(crate) mod escaped {
         serializer.serialize_str(&text(value))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         bytes(&text).ok_or_else(|| D::Error::custom(r"a `\` that begins neither `\\` nor `\xNN`"))
     }

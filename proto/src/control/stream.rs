@@ -33,12 +33,7 @@ impl Request {
 /// # Errors
 /// [`ControlError::TooLong`] over [`RESPONSE_LEN_MAX`].
 pub fn encode_answer(answer: api::response::Answer) -> Result<Vec<u8>, ControlError> {
-    encode_frame(
-        &api::Response {
-            answer: Some(answer),
-        },
-        RESPONSE_LEN_MAX,
-    )
+    encode_frame(&api::Response { answer: Some(answer) }, RESPONSE_LEN_MAX)
 }
 
 /// Takes the first answer out of `received`, once all of it has come; `None` until then.
@@ -47,27 +42,20 @@ pub fn encode_answer(answer: api::response::Answer) -> Result<Vec<u8>, ControlEr
 /// As [`Request::take`]; [`ControlError::Unknown`] for an answer of a kind that this version does not know.
 pub fn take_answer(received: &mut Vec<u8>) -> Result<Option<api::response::Answer>, ControlError> {
     let wire: Option<api::Response> = take_frame(received, RESPONSE_LEN_MAX)?;
-    wire.map(|response| response.answer.ok_or(ControlError::Unknown))
-        .transpose()
+    wire.map(|response| response.answer.ok_or(ControlError::Unknown)).transpose()
 }
 
 fn encode_frame(message: &impl Message, len_max: usize) -> Result<Vec<u8>, ControlError> {
     let len = message.encoded_len();
     let too_long = ControlError::TooLong { len, len_max };
-    let announced = u32::try_from(len)
-        .ok()
-        .filter(|_| len <= len_max)
-        .ok_or(too_long)?;
+    let announced = u32::try_from(len).ok().filter(|_| len <= len_max).ok_or(too_long)?;
     let mut frame = Vec::with_capacity(LENGTH_LEN + len);
     frame.extend(announced.to_le_bytes());
     frame.extend(message.encode_to_vec());
     Ok(frame)
 }
 
-fn take_frame<M: Message + Default>(
-    received: &mut Vec<u8>,
-    len_max: usize,
-) -> Result<Option<M>, ControlError> {
+fn take_frame<M: Message + Default>(received: &mut Vec<u8>, len_max: usize) -> Result<Option<M>, ControlError> {
     let Some((announced, rest)) = received.split_first_chunk::<LENGTH_LEN>() else {
         return Ok(None);
     };
@@ -78,9 +66,7 @@ fn take_frame<M: Message + Default>(
     let Some(body) = rest.get(..len) else {
         return Ok(None);
     };
-    let message = M::decode(body).map_err(|error| ControlError::Malformed {
-        what: error.to_string(),
-    });
+    let message = M::decode(body).map_err(|error| ControlError::Malformed { what: error.to_string() });
     received.drain(..LENGTH_LEN + len);
     message.map(Some)
 }

@@ -2,8 +2,8 @@
 //! told before it connects.
 
 use super::{
-    Ask, Condition, ControlError, DEADLINE_MAX_MS, DIRECTIVES_LEN_MAX, LogChange, NODE_LEN_MAX,
-    PIN_LEN_MAX, Request, api,
+    Ask, Condition, ControlError, DEADLINE_MAX_MS, DIRECTIVES_LEN_MAX, LogChange, NODE_LEN_MAX, PIN_LEN_MAX, Request,
+    api,
 };
 use crate::version::{CONTROL_CURRENT, CONTROL_MIN};
 
@@ -12,23 +12,13 @@ impl TryFrom<api::Request> for Request {
 
     fn try_from(wire: api::Request) -> Result<Request, ControlError> {
         if !(CONTROL_MIN..=CONTROL_CURRENT).contains(&wire.version) {
-            return Err(ControlError::Version {
-                theirs: wire.version,
-            });
+            return Err(ControlError::Version { theirs: wire.version });
         }
         if !(1..=DEADLINE_MAX_MS).contains(&wire.deadline_ms) {
-            return Err(invalid(
-                "deadline_ms",
-                &wire.deadline_ms.to_string(),
-                format!("1 to {DEADLINE_MAX_MS}"),
-            ));
+            return Err(invalid("deadline_ms", &wire.deadline_ms.to_string(), format!("1 to {DEADLINE_MAX_MS}")));
         }
         let ask = ask(wire.ask.ok_or(ControlError::Unknown)?)?;
-        Ok(Request {
-            version: wire.version,
-            deadline_ms: wire.deadline_ms,
-            ask,
-        })
+        Ok(Request { version: wire.version, deadline_ms: wire.deadline_ms, ask })
     }
 }
 
@@ -39,27 +29,15 @@ fn ask(wire: api::request::Ask) -> Result<Ask, ControlError> {
         Wire::Plan(_) => Ask::Plan,
         Wire::Wait(it) => Ask::Wait(condition(it)?),
         Wire::CanStop(_) => Ask::CanStop,
-        Wire::Pin(it) => Ask::Pin {
-            text: pin_text(it.text)?,
-            node: node_or_daemon(it.node)?,
-        },
-        Wire::Unpin(it) => Ask::Unpin {
-            text: pin_text(it.text)?,
-            node: node_or_daemon(it.node)?,
-        },
-        Wire::Events(it) => Ask::Events {
-            since: it.since,
-            all: it.all,
-            follow: it.follow,
-        },
+        Wire::Pin(it) => Ask::Pin { text: pin_text(it.text)?, node: node_or_daemon(it.node)? },
+        Wire::Unpin(it) => Ask::Unpin { text: pin_text(it.text)?, node: node_or_daemon(it.node)? },
+        Wire::Events(it) => Ask::Events { since: it.since, all: it.all, follow: it.follow },
         Wire::Log(it) => Ask::Log(log_change(it)?),
         Wire::Config(_) => Ask::Config,
         Wire::Dump(_) => Ask::Dump,
         Wire::CpgList(_) => Ask::CpgList,
         Wire::Groups(_) => Ask::Groups,
-        Wire::Forget(it) => Ask::Forget {
-            node: node(it.node)?,
-        },
+        Wire::Forget(it) => Ask::Forget { node: node(it.node)? },
     })
 }
 
@@ -77,28 +55,17 @@ fn condition(wire: api::WaitRequest) -> Result<Condition, ControlError> {
     };
     match wire.argument.as_str() {
         "" => Ok(condition),
-        argument => Err(invalid(
-            "argument",
-            &format!("{argument:?}"),
-            "empty: this condition is about no node",
-        )),
+        argument => Err(invalid("argument", &format!("{argument:?}"), "empty: this condition is about no node")),
     }
 }
 
 fn log_change(wire: api::LogRequest) -> Result<Option<LogChange>, ControlError> {
     match (wire.directives.is_empty(), wire.for_s) {
         (true, 0) => Ok(None),
-        (true, seconds) => Err(invalid(
-            "for_s",
-            &seconds.to_string(),
-            "0 without directives",
-        )),
+        (true, seconds) => Err(invalid("for_s", &seconds.to_string(), "0 without directives")),
         (false, seconds) => {
             let directives = line("directives", wire.directives, DIRECTIVES_LEN_MAX)?;
-            Ok(Some(LogChange {
-                directives,
-                for_s: (seconds > 0).then_some(seconds),
-            }))
+            Ok(Some(LogChange { directives, for_s: (seconds > 0).then_some(seconds) }))
         }
     }
 }
@@ -112,11 +79,7 @@ fn node(node: String) -> Result<String, ControlError> {
 }
 
 fn node_or_daemon(name: String) -> Result<Option<String>, ControlError> {
-    if name.is_empty() {
-        Ok(None)
-    } else {
-        node(name).map(Some)
-    }
+    if name.is_empty() { Ok(None) } else { node(name).map(Some) }
 }
 
 /// Text that fits on one line of status: it is shown there, on terminals and in journals.
@@ -125,28 +88,16 @@ fn line(field: &str, text: String, len_max: usize) -> Result<String, ControlErro
     if fits && !text.chars().any(char::is_control) {
         return Ok(text);
     }
-    Err(invalid(
-        field,
-        &format!("{text:?}"),
-        format!("1 to {len_max} bytes without control characters"),
-    ))
+    Err(invalid(field, &format!("{text:?}"), format!("1 to {len_max} bytes without control characters")))
 }
 
 fn invalid(field: &str, held: &str, rule: impl Into<String>) -> ControlError {
-    ControlError::Invalid {
-        field: field.into(),
-        held: crate::error::shortened(held),
-        rule: rule.into(),
-    }
+    ControlError::Invalid { field: field.into(), held: crate::error::shortened(held), rule: rule.into() }
 }
 
 impl From<Request> for api::Request {
     fn from(request: Request) -> api::Request {
-        api::Request {
-            version: request.version,
-            deadline_ms: request.deadline_ms,
-            ask: Some(request.ask.into()),
-        }
+        api::Request { version: request.version, deadline_ms: request.deadline_ms, ask: Some(request.ask.into()) }
     }
 }
 
@@ -158,17 +109,9 @@ impl From<Ask> for api::request::Ask {
             Ask::Plan => Wire::Plan(api::PlanRequest {}),
             Ask::Wait(condition) => Wire::Wait(condition.into()),
             Ask::CanStop => Wire::CanStop(api::CanStopRequest {}),
-            Ask::Pin { text, node } => Wire::Pin(api::PinRequest {
-                text,
-                node: node.unwrap_or_default(),
-            }),
-            Ask::Unpin { text, node } => Wire::Unpin(api::UnpinRequest {
-                text,
-                node: node.unwrap_or_default(),
-            }),
-            Ask::Events { since, all, follow } => {
-                Wire::Events(api::EventsRequest { since, all, follow })
-            }
+            Ask::Pin { text, node } => Wire::Pin(api::PinRequest { text, node: node.unwrap_or_default() }),
+            Ask::Unpin { text, node } => Wire::Unpin(api::UnpinRequest { text, node: node.unwrap_or_default() }),
+            Ask::Events { since, all, follow } => Wire::Events(api::EventsRequest { since, all, follow }),
             Ask::Log(change) => Wire::Log(change.map(Into::into).unwrap_or_default()),
             Ask::Config => Wire::Config(api::ConfigRequest {}),
             Ask::Dump => Wire::Dump(api::DumpRequest {}),
@@ -189,18 +132,12 @@ impl From<Condition> for api::WaitRequest {
             Condition::NodeGone(node) => (Wire::NodeGone, node),
             Condition::NodeReady(node) => (Wire::NodeReady, node),
         };
-        api::WaitRequest {
-            condition: condition.into(),
-            argument,
-        }
+        api::WaitRequest { condition: condition.into(), argument }
     }
 }
 
 impl From<LogChange> for api::LogRequest {
     fn from(change: LogChange) -> api::LogRequest {
-        api::LogRequest {
-            directives: change.directives,
-            for_s: change.for_s.unwrap_or(0),
-        }
+        api::LogRequest { directives: change.directives, for_s: change.for_s.unwrap_or(0) }
     }
 }

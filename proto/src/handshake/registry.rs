@@ -78,13 +78,7 @@ pub(super) const PROTOCOL: Provider = Provider {
     name: "protocol version",
     rule: Rule::Negotiated,
     since: 1,
-    produce: |facts| {
-        [
-            facts.protocol.0.to_le_bytes(),
-            facts.protocol.1.to_le_bytes(),
-        ]
-        .concat()
-    },
+    produce: |facts| [facts.protocol.0.to_le_bytes(), facts.protocol.1.to_le_bytes()].concat(),
     render: |data| parse_versions(data).map_or_else(|| unreadable(data), versions_text),
 };
 
@@ -104,61 +98,16 @@ pub(super) const FEATURES: Provider = Provider {
 pub const REGISTRY: &[Provider] = &[
     PROTOCOL,
     FEATURES,
-    must_match(
-        0x0010,
-        "cluster name",
-        |facts| name(&facts.cluster_name),
-        render_text,
-    ),
+    must_match(0x0010, "cluster name", |facts| name(&facts.cluster_name), render_text),
     must_match(0x0011, "stack", |facts| name(&facts.stack), render_text),
-    must_match(
-        0x0012,
-        "heartbeat mode",
-        |facts| heartbeat_mode(facts).into(),
-        render_text,
-    ),
-    must_match(
-        0x0013,
-        "dead threshold",
-        |facts| facts.dead_threshold.to_le_bytes().into(),
-        render_number,
-    ),
-    must_match(
-        0x0014,
-        "idle time-out",
-        |facts| facts.idle_timeout_ms.to_le_bytes().into(),
-        render_ms,
-    ),
-    must_match(
-        0x0015,
-        "keepalive delay",
-        |facts| facts.keepalive_delay_ms.to_le_bytes().into(),
-        render_ms,
-    ),
-    must_match(
-        0x0016,
-        "forget policy",
-        |facts| forget(facts).into(),
-        render_text,
-    ),
-    shown(
-        0x0040,
-        "reconnect delay",
-        |facts| facts.reconnect_delay_ms.to_le_bytes().into(),
-        render_ms,
-    ),
-    shown(
-        0x0041,
-        "token time-out",
-        |facts| facts.token_ms.to_le_bytes().into(),
-        render_ms,
-    ),
-    shown(
-        0x0042,
-        "nodelist hash",
-        |facts| facts.nodelist_hash.to_le_bytes().into(),
-        render_bits,
-    ),
+    must_match(0x0012, "heartbeat mode", |facts| heartbeat_mode(facts).into(), render_text),
+    must_match(0x0013, "dead threshold", |facts| facts.dead_threshold.to_le_bytes().into(), render_number),
+    must_match(0x0014, "idle time-out", |facts| facts.idle_timeout_ms.to_le_bytes().into(), render_ms),
+    must_match(0x0015, "keepalive delay", |facts| facts.keepalive_delay_ms.to_le_bytes().into(), render_ms),
+    must_match(0x0016, "forget policy", |facts| forget(facts).into(), render_text),
+    shown(0x0040, "reconnect delay", |facts| facts.reconnect_delay_ms.to_le_bytes().into(), render_ms),
+    shown(0x0041, "token time-out", |facts| facts.token_ms.to_le_bytes().into(), render_ms),
+    shown(0x0042, "nodelist hash", |facts| facts.nodelist_hash.to_le_bytes().into(), render_bits),
 ];
 
 const fn must_match(
@@ -167,14 +116,7 @@ const fn must_match(
     produce: fn(&Facts) -> Vec<u8>,
     render: fn(&[u8]) -> String,
 ) -> Provider {
-    Provider {
-        magic,
-        name,
-        rule: Rule::MustMatch,
-        since: 1,
-        produce,
-        render,
-    }
+    Provider { magic, name, rule: Rule::MustMatch, since: 1, produce, render }
 }
 
 const fn shown(
@@ -183,14 +125,7 @@ const fn shown(
     produce: fn(&Facts) -> Vec<u8>,
     render: fn(&[u8]) -> String,
 ) -> Provider {
-    Provider {
-        magic,
-        name,
-        rule: Rule::Shown,
-        since: 1,
-        produce,
-        render,
-    }
+    Provider { magic, name, rule: Rule::Shown, since: 1, produce, render }
 }
 
 /// The provider of a block, if this agent has one.
@@ -208,11 +143,7 @@ fn name(name: &str) -> Vec<u8> {
 
 /// The word of o2cb's own attribute `heartbeat/mode`.
 fn heartbeat_mode(facts: &Facts) -> &'static str {
-    if facts.heartbeat_mode_global {
-        "global"
-    } else {
-        "local"
-    }
+    if facts.heartbeat_mode_global { "global" } else { "local" }
 }
 
 /// The word of our setting `forget`.
@@ -228,10 +159,7 @@ pub(super) fn parse_versions(data: &[u8]) -> Option<(u16, u16)> {
     let &[min_low, min_high, newest_low, newest_high] = data else {
         return None;
     };
-    let (min, newest) = (
-        u16::from_le_bytes([min_low, min_high]),
-        u16::from_le_bytes([newest_low, newest_high]),
-    );
+    let (min, newest) = (u16::from_le_bytes([min_low, min_high]), u16::from_le_bytes([newest_low, newest_high]));
     (min <= newest).then_some((min, newest))
 }
 
@@ -247,24 +175,15 @@ fn render_text(data: &[u8]) -> String {
 }
 
 fn render_number(data: &[u8]) -> String {
-    data.try_into().map_or_else(
-        |_| unreadable(data),
-        |number| u32::from_le_bytes(number).to_string(),
-    )
+    data.try_into().map_or_else(|_| unreadable(data), |number| u32::from_le_bytes(number).to_string())
 }
 
 fn render_ms(data: &[u8]) -> String {
-    data.try_into().map_or_else(
-        |_| unreadable(data),
-        |number| format!("{} ms", u32::from_le_bytes(number)),
-    )
+    data.try_into().map_or_else(|_| unreadable(data), |number| format!("{} ms", u32::from_le_bytes(number)))
 }
 
 fn render_bits(data: &[u8]) -> String {
-    data.try_into().map_or_else(
-        |_| unreadable(data),
-        |bits| format!("{:#x}", u64::from_le_bytes(bits)),
-    )
+    data.try_into().map_or_else(|_| unreadable(data), |bits| format!("{:#x}", u64::from_le_bytes(bits)))
 }
 
 /// Bytes shown of a block that has not the form its provider gives it.
@@ -272,9 +191,5 @@ const UNREADABLE_SHOWN_MAX: usize = 32;
 
 fn unreadable(data: &[u8]) -> String {
     let shown = &data[..data.len().min(UNREADABLE_SHOWN_MAX)];
-    format!(
-        "{} bytes {}, unreadable",
-        data.len(),
-        crate::json::hex::text(shown)
-    )
+    format!("{} bytes {}, unreadable", data.len(), crate::json::hex::text(shown))
 }

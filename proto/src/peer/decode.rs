@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use prost::Message as _;
 
 use super::{
-    Absent, Answer, Body, DecodeError, Entry, Hello, Identity, Incarnation, Live, Member, Message,
-    Outcome, Previous, Proposal, ProposalReason, RingId, Table, Version, ViewTag,
+    Absent, Answer, Body, DecodeError, Entry, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
+    Proposal, ProposalReason, RingId, Table, Version, ViewTag,
     fields::{bounded, list, optional, required, within},
     limits,
 };
@@ -32,13 +32,9 @@ impl Message {
     /// this version; [`DecodeError::Invalid`] for the first field that breaks its rule.
     pub fn decode(bytes: &[u8]) -> Result<Message> {
         let envelope = frame::open(bytes)?;
-        let envelope =
-            wire::Envelope::decode(envelope).map_err(|error| malformed(error.to_string()))?;
+        let envelope = wire::Envelope::decode(envelope).map_err(|error| malformed(error.to_string()))?;
         let no_body = || malformed(format!("no body known to version {}", version::CURRENT));
-        Ok(Message {
-            view: required("view", envelope.view, view)?,
-            body: body(envelope.body.ok_or_else(no_body)?)?,
-        })
+        Ok(Message { view: required("view", envelope.view, view)?, body: body(envelope.body.ok_or_else(no_body)?)? })
     }
 }
 
@@ -56,32 +52,16 @@ fn body(body: wire::envelope::Body) -> Result<Body> {
 
 fn view(view: wire::View) -> Result<ViewTag> {
     let members = list("members", view.members, limits::MEMBERS_MAX, |it| {
-        Ok((
-            Member {
-                nodeid: it.nodeid,
-                pid: it.pid,
-            },
-            it.nonce,
-        ))
+        Ok((Member { nodeid: it.nodeid, pid: it.pid }, it.nonce))
     })?;
     match members.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-        Some(pair) => Err(invalid(
-            "members",
-            format!("{} before {}", pair[0].0, pair[1].0),
-            "sorted, none twice",
-        )),
-        None => Ok(ViewTag {
-            ring: required("ring", view.ring, ring)?,
-            members,
-        }),
+        Some(pair) => Err(invalid("members", format!("{} before {}", pair[0].0, pair[1].0), "sorted, none twice")),
+        None => Ok(ViewTag { ring: required("ring", view.ring, ring)?, members }),
     }
 }
 
 fn ring(ring: wire::RingId) -> Result<RingId> {
-    Ok(RingId {
-        nodeid: ring.nodeid,
-        seq: ring.seq,
-    })
+    Ok(RingId { nodeid: ring.nodeid, seq: ring.seq })
 }
 
 fn hello(hello: wire::Hello) -> Result<Hello> {
@@ -105,20 +85,14 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
 
 fn incarnation(incarnation: wire::Incarnation) -> Result<Incarnation> {
     let boot_id = incarnation.boot_id.try_into();
-    let boot_id = boot_id
-        .map_err(|id: Vec<u8>| invalid("boot_id", format!("{} bytes", id.len()), "16 bytes"))?;
-    Ok(Incarnation {
-        boot_id,
-        started_ms: incarnation.started_ms,
-    })
+    let boot_id = boot_id.map_err(|id: Vec<u8>| invalid("boot_id", format!("{} bytes", id.len()), "16 bytes"))?;
+    Ok(Incarnation { boot_id, started_ms: incarnation.started_ms })
 }
 
 fn identity(identity: wire::hello::Identity) -> Result<Identity> {
     Ok(match identity {
         wire::hello::Identity::Entry(it) => Identity::Entry(entry(it)?),
-        wire::hello::Identity::Unfit(why) => {
-            Identity::Unfit(bounded("unfit", why, limits::TEXT_LEN_MAX)?)
-        }
+        wire::hello::Identity::Unfit(why) => Identity::Unfit(bounded("unfit", why, limits::TEXT_LEN_MAX)?),
     })
 }
 
@@ -156,8 +130,7 @@ impl Entry {
     pub fn check(&self) -> Result<()> {
         number(self.number.into())?;
         let length_ok = (1..=limits::NAME_LEN_MAX).contains(&self.name.len());
-        if !length_ok || self.name.contains(['/', '\0']) || matches!(self.name.as_str(), "." | "..")
-        {
+        if !length_ok || self.name.contains(['/', '\0']) || matches!(self.name.as_str(), "." | "..") {
             return Err(invalid("name", format!("{:?}", self.name), NAME_RULE));
         }
         if !(1..=limits::PORT_MAX).contains(&self.port) {
@@ -169,70 +142,40 @@ impl Entry {
 
 /// A table is refused unless a kernel could hold all of it at once: one name, one address, one number each.
 fn table(table: wire::Table) -> Result<Table> {
-    let version = required("version", table.version, |it| {
-        Ok(Version {
-            step: it.step,
-            ring: required("ring", it.ring, ring)?,
-        })
-    })?;
+    let version =
+        required("version", table.version, |it| Ok(Version { step: it.step, ring: required("ring", it.ring, ring)? }))?;
     let entries = list("entries", table.entries, limits::ENTRIES_MAX, entry)?;
     unique("number", &entries, |entry| entry.number)?;
     unique("name", &entries, |entry| &entry.name)?;
     unique("address", &entries, |entry| entry.address)?;
-    Ok(Table {
-        version,
-        entries: entries
-            .into_iter()
-            .map(|entry| (entry.number, entry))
-            .collect(),
-    })
+    Ok(Table { version, entries: entries.into_iter().map(|entry| (entry.number, entry)).collect() })
 }
 
-fn unique<'a, K: Ord + ToString>(
-    field: &str,
-    entries: &'a [Entry],
-    key: impl Fn(&'a Entry) -> K,
-) -> Result<()> {
+fn unique<'a, K: Ord + ToString>(field: &str, entries: &'a [Entry], key: impl Fn(&'a Entry) -> K) -> Result<()> {
     let mut seen = BTreeSet::new();
     match entries.iter().find(|entry| !seen.insert(key(entry))) {
-        Some(twice) => Err(invalid(
-            format!("entries.{field}"),
-            key(twice),
-            "different in each entry",
-        )),
+        Some(twice) => Err(invalid(format!("entries.{field}"), key(twice), "different in each entry")),
         None => Ok(()),
     }
 }
 
 fn previous(previous: wire::Previous) -> Result<Previous> {
-    Ok(Previous {
-        ring: required("ring", previous.ring, ring)?,
-        quorate: previous.quorate,
-    })
+    Ok(Previous { ring: required("ring", previous.ring, ring)?, quorate: previous.quorate })
 }
 
 fn live(live: wire::Live) -> Result<Live> {
-    Ok(Live {
-        mounts: live.mounts,
-        regions: live.regions,
-    })
+    Ok(Live { mounts: live.mounts, regions: live.regions })
 }
 
 fn absent(absent: wire::Absent) -> Result<Absent> {
-    Ok(Absent {
-        nodeid: absent.nodeid,
-        live: required("live", absent.live, live)?,
-    })
+    Ok(Absent { nodeid: absent.nodeid, live: required("live", absent.live, live)? })
 }
 
 fn answer(answer: wire::Answer) -> Result<Answer> {
     if answer.round == 0 {
         return Err(invalid("round", 0, "counted from 1"));
     }
-    Ok(Answer {
-        round: answer.round,
-        outcome: required("outcome", answer.outcome, outcome)?,
-    })
+    Ok(Answer { round: answer.round, outcome: required("outcome", answer.outcome, outcome)? })
 }
 
 fn outcome(outcome: wire::answer::Outcome) -> Result<Outcome> {
@@ -244,9 +187,9 @@ fn outcome(outcome: wire::answer::Outcome) -> Result<Outcome> {
             path: bounded("path", it.path, limits::PATH_LEN_MAX)?,
             what: bounded("what", it.what, limits::TEXT_LEN_MAX)?,
         },
-        Wire::Held(it) => Outcome::Held(list("pins", it.pins, limits::PINS_MAX, |pin| {
-            bounded("", pin, limits::PIN_LEN_MAX)
-        })?),
+        Wire::Held(it) => {
+            Outcome::Held(list("pins", it.pins, limits::PINS_MAX, |pin| bounded("", pin, limits::PIN_LEN_MAX))?)
+        }
     })
 }
 
@@ -254,11 +197,7 @@ fn outcome(outcome: wire::answer::Outcome) -> Result<Outcome> {
 fn errno(errno: u32) -> Result<i32> {
     match i32::try_from(errno) {
         Ok(number) if errno <= limits::ERRNO_MAX => Ok(number),
-        _ => Err(invalid(
-            "errno",
-            errno,
-            format!("0 to {}", limits::ERRNO_MAX),
-        )),
+        _ => Err(invalid("errno", errno, format!("0 to {}", limits::ERRNO_MAX))),
     }
 }
 
@@ -271,8 +210,5 @@ fn proposal(proposal: wire::Proposal) -> Result<Proposal> {
             return Err(invalid("reason", proposal.reason, "1 to 3"));
         }
     };
-    Ok(Proposal {
-        number: number(proposal.number)?,
-        reason,
-    })
+    Ok(Proposal { number: number(proposal.number)?, reason })
 }

@@ -3,8 +3,8 @@
 use prost::Message as _;
 
 use super::{
-    Absent, Answer, Body, Entry, Hello, Identity, Live, Message, Outcome, Proposal, ProposalReason,
-    RingId, Table, ViewTag, limits,
+    Absent, Answer, Body, Entry, Hello, Identity, Live, Message, Outcome, Proposal, ProposalReason, RingId, Table,
+    ViewTag, limits,
 };
 use crate::{frame, generated::agent as wire, version};
 
@@ -15,10 +15,7 @@ impl Message {
     /// for people that are longer than [`limits`] allow are cut; the rest is sent as it is, and what breaks a rule
     /// is refused by each receiver, the sender included.
     pub fn encode(&self) -> Vec<u8> {
-        let envelope = wire::Envelope {
-            view: Some(view(&self.view)),
-            body: Some(body(&self.body)),
-        };
+        let envelope = wire::Envelope { view: Some(view(&self.view)), body: Some(body(&self.body)) };
         let mut bytes = Vec::with_capacity(frame::PREAMBLE_LEN + envelope.encoded_len());
         bytes.extend(frame::preamble(version::MIN));
         bytes.extend(envelope.encode_to_vec());
@@ -28,22 +25,12 @@ impl Message {
 
 fn view(view: &ViewTag) -> wire::View {
     let members = view.members.iter();
-    let members = members.map(|(member, nonce)| wire::Member {
-        nodeid: member.nodeid,
-        pid: member.pid,
-        nonce: *nonce,
-    });
-    wire::View {
-        ring: Some(ring(view.ring)),
-        members: members.collect(),
-    }
+    let members = members.map(|(member, nonce)| wire::Member { nodeid: member.nodeid, pid: member.pid, nonce: *nonce });
+    wire::View { ring: Some(ring(view.ring)), members: members.collect() }
 }
 
 fn ring(ring: RingId) -> wire::RingId {
-    wire::RingId {
-        nodeid: ring.nodeid,
-        seq: ring.seq,
-    }
+    wire::RingId { nodeid: ring.nodeid, seq: ring.seq }
 }
 
 fn body(body: &Body) -> wire::envelope::Body {
@@ -54,19 +41,14 @@ fn body(body: &Body) -> wire::envelope::Body {
         Body::Proposal(it) => Wire::Proposal(proposal(*it)),
         Body::Live(it) => Wire::Live(live(*it)),
         Body::Probe(id) => Wire::Probe(wire::Probe { id: *id }),
-        Body::Goodbye(why) => Wire::Goodbye(wire::Goodbye {
-            why: cut(why, limits::TEXT_LEN_MAX),
-        }),
+        Body::Goodbye(why) => Wire::Goodbye(wire::Goodbye { why: cut(why, limits::TEXT_LEN_MAX) }),
     }
 }
 
 fn hello(hello: &Hello) -> wire::Hello {
     let boot_id = hello.incarnation.boot_id.to_vec();
     wire::Hello {
-        incarnation: Some(wire::Incarnation {
-            boot_id,
-            started_ms: hello.incarnation.started_ms,
-        }),
+        incarnation: Some(wire::Incarnation { boot_id, started_ms: hello.incarnation.started_ms }),
         nonce: hello.nonce,
         handshake: hello.handshake.clone(),
         identity: Some(identity(&hello.identity)),
@@ -74,10 +56,9 @@ fn hello(hello: &Hello) -> wire::Hello {
         held: hello.held.iter().map(entry).collect(),
         local: hello.local,
         quorate: hello.quorate,
-        previous: hello.previous.map(|previous| wire::Previous {
-            ring: Some(ring(previous.ring)),
-            quorate: previous.quorate,
-        }),
+        previous: hello
+            .previous
+            .map(|previous| wire::Previous { ring: Some(ring(previous.ring)), quorate: previous.quorate }),
         live: Some(live(hello.live)),
         absent: hello.absent.iter().copied().map(absent).collect(),
         release: cut(&hello.release, limits::RELEASE_LEN_MAX),
@@ -105,26 +86,17 @@ fn entry(entry: &Entry) -> wire::Entry {
 
 fn table(table: &Table) -> wire::Table {
     wire::Table {
-        version: Some(wire::Version {
-            step: table.version.step,
-            ring: Some(ring(table.version.ring)),
-        }),
+        version: Some(wire::Version { step: table.version.step, ring: Some(ring(table.version.ring)) }),
         entries: table.entries.values().map(entry).collect(),
     }
 }
 
 fn live(live: Live) -> wire::Live {
-    wire::Live {
-        mounts: live.mounts,
-        regions: live.regions,
-    }
+    wire::Live { mounts: live.mounts, regions: live.regions }
 }
 
 fn absent(absent: Absent) -> wire::Absent {
-    wire::Absent {
-        nodeid: absent.nodeid,
-        live: Some(live(absent.live)),
-    }
+    wire::Absent { nodeid: absent.nodeid, live: Some(live(absent.live)) }
 }
 
 fn answer(answer: &Answer) -> wire::Answer {
@@ -137,17 +109,10 @@ fn answer(answer: &Answer) -> wire::Answer {
             what: cut(what, limits::TEXT_LEN_MAX),
         }),
         Outcome::Held(pins) => Wire::Held(wire::Held {
-            pins: pins
-                .iter()
-                .take(limits::PINS_MAX)
-                .map(|pin| cut(pin, limits::PIN_LEN_MAX))
-                .collect(),
+            pins: pins.iter().take(limits::PINS_MAX).map(|pin| cut(pin, limits::PIN_LEN_MAX)).collect(),
         }),
     };
-    wire::Answer {
-        round: answer.round,
-        outcome: Some(outcome),
-    }
+    wire::Answer { round: answer.round, outcome: Some(outcome) }
 }
 
 fn proposal(proposal: Proposal) -> wire::Proposal {
@@ -156,20 +121,13 @@ fn proposal(proposal: Proposal) -> wire::Proposal {
         ProposalReason::Gone => wire::proposal::Reason::Gone,
         ProposalReason::Operator => wire::proposal::Reason::Operator,
     };
-    wire::Proposal {
-        number: proposal.number.into(),
-        reason: reason.into(),
-    }
+    wire::Proposal { number: proposal.number.into(), reason: reason.into() }
 }
 
 /// At most `len_max` bytes of `text`, whole characters.
 fn cut(text: &str, len_max: usize) -> String {
     let fits = |end: &usize| *end <= len_max;
-    let end = text
-        .char_indices()
-        .map(|(start, c)| start + c.len_utf8())
-        .take_while(fits)
-        .last();
+    let end = text.char_indices().map(|(start, c)| start + c.len_utf8()).take_while(fits).last();
     text[..end.unwrap_or(0)].to_owned()
 }
 
