@@ -26,23 +26,35 @@ fn line_end(value: u64, rest: &[u8]) -> Result<u64, Errno> {
     if matches!(rest.first(), None | Some(b'\n')) { Ok(value) } else { Err(Errno::EINVAL) }
 }
 
-/// The DLM's reading: one number and at most one newline; too large is ERANGE.
+/// The DLM's reading of an unsigned number: one, perhaps after a plus, and at most one newline; too large is ERANGE.
 ///
-/// Source: linux lib/kstrtox.c; recorded in tests/kernel/dlm.jsonl.
-pub(super) fn strict(bytes: &[u8]) -> Result<i64, Errno> {
-    let text = text(bytes);
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let (negative, text) = match text.first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
+/// Source: linux lib/kstrtox.c; recorded in tests/kernel/dlm.jsonl and dlm-more.jsonl.
+pub(super) fn strict_unsigned(bytes: &[u8]) -> Result<u32, Errno> {
+    let text = one_line(bytes);
+    let value = whole(text.strip_prefix(b"+").unwrap_or(text))?;
+    u32::try_from(value).map_err(|_| Errno::ERANGE)
+}
+
+/// The same for a number that may be negative.
+pub(super) fn strict_signed(bytes: &[u8]) -> Result<i32, Errno> {
+    let text = one_line(bytes);
+    let Some(digits) = text.strip_prefix(b"-") else {
+        return i32::try_from(strict_unsigned(bytes)?).map_err(|_| Errno::ERANGE);
     };
-    let (value, rest) = any_base(text);
-    if text.is_empty() || !rest.is_empty() {
-        return Err(Errno::EINVAL);
+    let value = i64::try_from(whole(digits)?).map_err(|_| Errno::ERANGE)?;
+    i32::try_from(-value).map_err(|_| Errno::ERANGE)
+}
+
+fn one_line(bytes: &[u8]) -> &[u8] {
+    let text = text(bytes);
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
+
+fn whole(text: &[u8]) -> Result<u64, Errno> {
+    match any_base(text) {
+        (value, []) if !text.is_empty() => Ok(value),
+        _ => Err(Errno::EINVAL),
     }
-    let value = i64::try_from(value).map_err(|_| Errno::ERANGE)?;
-    Ok(if negative { -value } else { value })
 }
 
 /// A dotted quad: four numbers of at most three digits, junk after the last is ignored.
@@ -126,7 +138,7 @@ mod tests {
     #[test]
     fn an_empty_line_is_zero() {
         assert_eq!(loose(b"\n"), Ok(0));
-        assert_eq!(strict(b"\n"), Err(Errno::EINVAL));
+        assert_eq!(strict_unsigned(b"\n"), Err(Errno::EINVAL));
     }
 
     #[test]
