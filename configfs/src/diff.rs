@@ -3,6 +3,8 @@
 //! Three ways, by how much they may touch: [`additions`] never removes a numbered entry, [`removal`] takes out exactly
 //! one, [`diff`] does whatever is needed. How the two differ, in words, is in [`drift`](crate::drift()).
 
+use std::collections::BTreeMap;
+
 use crate::attributes::{Attribute, Attributes};
 use crate::name::NodeName;
 use crate::node::{Node, NodeNum};
@@ -45,8 +47,10 @@ pub fn additions(have: Option<&Tree>, want: &Cluster) -> Vec<Op> {
     if !is_same(tree, want) {
         return Vec::new();
     }
-    let mut ops = Vec::new();
-    let steps: Vec<Step<'_>> = in_order(want).filter_map(|node| addition(tree, node, &mut ops)).collect();
+    let mut obstacles = BTreeMap::new();
+    let steps: Vec<Step<'_>> = in_order(want).filter_map(|node| addition(tree, node, &mut obstacles)).collect();
+    let entries = obstacles.into_iter().map(|(name, found)| Entry::Incomplete(name.clone(), *found));
+    let mut ops: Vec<Op> = entries.map(|entry| remove(tree, entry)).collect();
     if tree.nodes.is_empty() {
         ops.extend(attribute_changes(tree, want));
     }
@@ -99,9 +103,11 @@ fn removals(tree: &Tree, want: &Cluster) -> Vec<Op> {
     numbered.chain(unnumbered).map(|entry| remove(tree, entry)).collect()
 }
 
-/// `local` can be stored, but never taken back.
+/// `local` can be stored, but never taken back. An entry that reads 0 may have no number, and then cannot become local:
+/// making it anew settles it, and nobody can be using the own entry before it is local.
 fn can_keep(found: &Node, wanted: &Node) -> bool {
-    found.same_entry(wanted) && (wanted.local || !found.local)
+    let can_become_local = wanted.local && !found.local && found.num != NodeNum::ZERO;
+    found.same_entry(wanted) && (found.local == wanted.local || can_become_local)
 }
 
 fn remove_all(tree: &Tree) -> Vec<Op> {
@@ -204,33 +210,38 @@ fn has_of(found: &Incomplete, node: &Node) -> Option<Has> {
         return None;
     }
     if found.may_be_number_zero() {
-        return (node.num == NodeNum::ZERO).then(|| Has::all(false));
+        return (node.num == NodeNum::ZERO && !node.local).then(|| Has::all(false));
     }
     Some(Has { made: true, port: found.port.is_some(), address: found.address.is_some(), num: false, local: false })
 }
 
+/// Half-made entries that surely have no number and stand in the way of a wanted one.
+type Obstacles<'a> = BTreeMap<&'a NodeName, &'a Incomplete>;
+
 /// How to add one entry without touching a numbered one; `None` if that cannot be.
-fn addition<'a>(tree: &Tree, node: &'a Node, ops: &mut Vec<Op>) -> Option<Step<'a>> {
+fn addition<'a, 'b>(tree: &'a Tree, node: &'b Node, obstacles: &mut Obstacles<'a>) -> Option<Step<'b>> {
     let mut has = standing(tree, node)?;
     let in_the_way = |(name, found): &(&NodeName, &Incomplete)| {
         if **name == node.name { !found.can_become(node) } else { found.address == Some(node.address) }
     };
-    let obstacles: Vec<_> = tree.incomplete.iter().filter(in_the_way).collect();
-    if obstacles.iter().any(|(_, found)| found.may_be_number_zero()) {
+    let found: Obstacles<'a> = tree.incomplete.iter().filter(in_the_way).collect();
+    if found.values().any(|found| found.may_be_number_zero()) {
         return None;
     }
-    for (name, found) in obstacles {
-        ops.push(remove(tree, Entry::Incomplete(name.clone(), *found)));
-    }
+    obstacles.extend(found);
     // Another local entry would make the store EBUSY.
     has.local |= tree.local().is_some_and(|other| other.num != node.num);
     Some(Step { node, has })
 }
 
-/// What of the entry is there; `None` if a numbered entry stands in its place.
+/// What of the entry is there; `None` if a numbered entry stands in its place, or one that may be number 0.
 fn standing(tree: &Tree, node: &Node) -> Option<Has> {
     if let Some(found) = tree.nodes.get(&node.num) {
         return found.same_entry(node).then(|| Has::all(found.local));
+    }
+    if node.num == NodeNum::ZERO && tree.incomplete.values().any(Incomplete::may_be_number_zero) {
+        let found = tree.incomplete.get(&node.name).filter(|found| found.can_become(node));
+        return found.filter(|found| found.may_be_number_zero()).map(|_| Has::all(false));
     }
     match tree.nodes.values().find(|other| other.name == node.name || other.address == node.address) {
         // Reads 0: either truly number 0, then storing `num` is EBUSY and harmless, or never numbered.
@@ -244,13 +255,9 @@ fn standing(tree: &Tree, node: &Node) -> Option<Has> {
 
 fn unnumbered(tree: &Tree, node: &Node) -> Has {
     match tree.incomplete.get(&node.name) {
-        Some(found) if found.can_become(node) => Has {
-            made: true,
-            port: found.port.is_some(),
-            address: found.address.is_some(),
-            num: found.may_be_number_zero() && node.num == NodeNum::ZERO,
-            local: false,
-        },
+        Some(found) if found.can_become(node) => {
+            Has { made: true, port: found.port.is_some(), address: found.address.is_some(), num: false, local: false }
+        }
         _ => Has::default(),
     }
 }

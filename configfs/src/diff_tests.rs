@@ -200,3 +200,12 @@ fn removal_takes_one_entry_and_nothing_else() {
     assert_eq!(lines(&removal(&have, NodeNum::new(2).unwrap())), ["- node b"]);
     assert!(removal(&have, NodeNum::new(9).unwrap()).is_empty());
 }
+
+#[test]
+fn an_own_entry_that_reads_0_is_made_anew_to_become_local() {
+    let zero = |local| Node { address: address(10), ..node("zero", 0, local) };
+    let ops = lines(&diff(Some(&tree(&[zero(false)])), &cluster(&[zero(true)])));
+    assert_eq!(ops[0..2], ["- node zero", "+ node zero"]);
+    assert_eq!(ops.last().unwrap(), "store 1 to o2/node/zero/local");
+    assert!(diff(Some(&tree(&[zero(true)])), &cluster(&[zero(true)])).is_empty());
+}

@@ -120,7 +120,9 @@ impl From<Cluster> for Wish {
 /// What was found in the kernel.
 ///
 /// An entry without a number reads `num` 0, as the entry numbered 0 does. An entry with address and port that reads 0
-/// is taken for number 0 if it is local or the only one of its kind; otherwise all of them are in `incomplete`.
+/// is taken for number 0 if it is local or the only one of its kind; otherwise all of them are in `incomplete`. The
+/// kernel offers no way to tell, so an agent that was killed between storing the address and the number 0 of a remote
+/// entry finds it complete. Numbers from 1 up have no such gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     /// The cluster's directory; somebody else's need not be a [`ClusterName`].
