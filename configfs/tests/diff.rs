@@ -1,5 +1,7 @@
 //! Any tree, any wish: what `diff`, `additions` and `undo` promise, tried on the model.
 
+#![allow(clippy::unwrap_used, reason = "test code; the lint knows only test functions")]
+
 use std::net::Ipv4Addr;
 
 use configfs::{
