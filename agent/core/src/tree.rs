@@ -120,6 +120,21 @@ impl Kernel {
         Ok(ops)
     }
 
+    /// An entry of somebody else that leaves no room for one of these.
+    #[must_use]
+    pub fn blocker<'a>(&self, wanted: impl IntoIterator<Item = &'a Entry>) -> Option<(&'a Entry, Node)> {
+        let strangers = self.foreign();
+        wanted.into_iter().find_map(|entry| {
+            let clashes = |node: &&Node| {
+                !same(entry, node)
+                    && (entry.number == node.num.as_u8()
+                        || entry.name == node.name.as_str()
+                        || entry.address == node.address.as_ipv4())
+            };
+            Some((entry, strangers.iter().find(clashes)?.clone()))
+        })
+    }
+
     /// Operations after which none of these is in the kernel, complete or half made.
     #[must_use]
     pub fn remove(&self, entries: &[Entry]) -> Vec<Op> {

@@ -66,7 +66,12 @@ impl Agent {
         }
         let (round, kind) = (step.round, step.kind.clone());
         match self.plan(&kind) {
-            Ok(ops) if ops.is_empty() => self.answer(round, &kind, Outcome::Done, fx),
+            Ok(ops) if ops.is_empty() => match self.verify(&kind) {
+                Ok(()) => self.answer(round, &kind, Outcome::Done, fx),
+                Err(KernelRefusal { errno, path, what }) => {
+                    self.answer(round, &kind, Outcome::Failed { errno, path, what }, fx);
+                }
+            },
             Ok(ops) => self.start_batch(round, kind, ops, fx),
             Err(no) => self.answer(round, &kind, no, fx),
         }
@@ -96,6 +101,10 @@ impl Agent {
         let wish = self.wish(attributes)?;
         let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
         let table = agreed.table.clone();
+        if let Some((entry, node)) = self.kernel.blocker(table.entries.values().chain(add)) {
+            let what = format!("adding {}: the kernel holds {node}, made by another program", entry.name);
+            return Err(Outcome::Failed { errno: 17, path: format!("node/{}", node.name), what });
+        }
         let ops = self.kernel.install(&wish, &table, add).map_err(|invalid| failed("", &invalid.to_string()))?;
         self.kernel.written.extend(table.entries.values().chain(add).map(|entry| (entry.number, entry.clone())));
         Ok(ops)
@@ -154,14 +163,24 @@ impl Agent {
 
     /// A store can succeed without effect; only what was read back counts.
     fn verify(&self, kind: &StepKind) -> Result<(), KernelRefusal> {
+        let refused = |path: &str, what: String| Err(KernelRefusal { errno: 0, path: path.into(), what });
+        let added: &[Entry] = match kind {
+            StepKind::Install { add } => add,
+            StepKind::Admit { .. } | StepKind::Restore { .. } => &[],
+            StepKind::Undo { .. } | StepKind::Vote { .. } | StepKind::Erase { .. } => return Ok(()),
+        };
+        let table = self.agreed.iter().flat_map(|agreed| agreed.table.entries.values());
+        if let Some(entry) = table.chain(added).find(|entry| !self.kernel.holds(entry)) {
+            return refused(&format!("node/{}", entry.name), "the entry is not there after all".into());
+        }
         let StepKind::Admit { member } = kind else { return Ok(()) };
         if let Some(drift) = self.kernel.attribute_drift(&self.policy.attributes) {
-            return Err(KernelRefusal { errno: 0, path: "cluster".into(), what: drift.to_string() });
+            return refused("cluster", drift.to_string());
         }
         if self.kernel.is_local(member.nodeid) {
             return Ok(());
         }
-        Err(KernelRefusal { errno: 0, path: "local".into(), what: "our own entry is not local after all".into() })
+        refused("local", "our own entry is not local after all".into())
     }
 
     /// Takes out what a refused addition has left behind, then answers.
