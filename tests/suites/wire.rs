@@ -24,7 +24,10 @@ fn frozen(name: &str) -> Vec<u8> {
     let path = folder().join(name).with_extension("hex");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    lines.flat_map(str::split_whitespace).flat_map(|word| bytes(word).unwrap_or_else(|| panic!("{name}: {word}"))).collect()
+    lines
+        .flat_map(str::split_whitespace)
+        .flat_map(|word| bytes(word).unwrap_or_else(|| panic!("{name}: {word}")))
+        .collect()
 }
 
 /// `xx` or `xx*N`.

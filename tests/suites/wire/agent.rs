@@ -183,10 +183,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("refused-unsorted-members", "view.members is 2:911 before 1:4242, must be sorted, none twice"),
     ("refused-number", "hello.identity.number is 255, must be 0 to 254"),
     ("refused-port", "hello.identity.port is 0, must be 1 to 65534"),
-    (
-        "refused-name",
-        r#"hello.identity.name is "../x", must be 1 to 64 bytes without / and NUL, and neither . nor .."#,
-    ),
+    ("refused-name", r#"hello.identity.name is "../x", must be 1 to 64 bytes without / and NUL, and neither . nor .."#),
     ("refused-not-utf8", "malformed message: "),
     ("refused-length", "malformed message: "),
 ];

@@ -108,11 +108,7 @@ fn status() -> Answer {
         pins: vec![api::Pin { kind: "mounted".into(), text: "5A1B at /srv".into(), node: "alpha".into() }],
         mounts: vec![api::Mount { device: "/dev/sdb".into(), path: "/srv".into(), uuid: "5A1B".into() }],
         health: api::Health::Warn.into(),
-        adopted: vec![api::Verdict {
-            verdict: "adopted".into(),
-            thing: "node alpha".into(),
-            why: "as agreed".into(),
-        }],
+        adopted: vec![api::Verdict { verdict: "adopted".into(), thing: "node alpha".into(), why: "as agreed".into() }],
         counters: Some(counters()),
         change: Some(api::Change { step: "add bravo".into(), round: 2, answered: vec![300], missing: vec![2] }),
     })
