@@ -39,8 +39,8 @@ impl Blocks {
     /// Reads the blocks of the other side.
     ///
     /// # Errors
-    /// [`DecodeError::Malformed`] if there are too many bytes or blocks, a block ends beyond the bytes, or the magics do not
-    /// ascend.
+    /// [`DecodeError::Malformed`] if there are too many bytes or blocks, a block ends beyond the bytes, or the
+    /// magics do not ascend.
     pub fn parse(bytes: &[u8]) -> Result<Blocks, DecodeError> {
         if bytes.len() > HANDSHAKE_LEN_MAX {
             return Err(malformed(format!("handshake of {} bytes, at most {HANDSHAKE_LEN_MAX}", bytes.len())));
@@ -143,7 +143,8 @@ pub fn compare(ours: &Blocks, theirs: &Blocks) -> Vec<Mismatch> {
 /// What we and all the others can do: the lowest of the newest versions, the features that everybody has.
 ///
 /// # Errors
-/// The first side whose protocol versions do not overlap with those of the sides before it; `ours` is then their overlap.
+/// The first side whose protocol versions do not overlap with those of the sides before it; `ours` is then what
+/// those have in common.
 pub fn negotiate<'a>(ours: &Blocks, others: impl IntoIterator<Item = &'a Blocks>) -> Result<Agreed, Mismatch> {
     let mut common = versions(ours);
     let mut features = features(ours);

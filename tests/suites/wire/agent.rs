@@ -168,8 +168,8 @@ fn accepted() -> Vec<(&'static str, Message)> {
     ]
 }
 
-/// Refused, with these words. Those of `refused-cut`, `refused-not-utf8` and `refused-length` end with prost's own, which
-/// are not part of the contract.
+/// Refused, with these words. Those of `refused-cut`, `refused-not-utf8` and `refused-length` end with prost's own,
+/// which are not part of the contract.
 const REFUSED: &[(&str, &str)] = &[
     ("refused-empty", "not an o2cpg message: begins with nothing"),
     ("refused-foreign", "not an o2cpg message: begins with 0100000001000000"),
