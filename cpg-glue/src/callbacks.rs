@@ -129,10 +129,8 @@ pub(crate) enum Notification {
     ShutdownAsked {
         flags: u32,
     },
-    /// A watched key of the configuration map changed; `reloading` if it was the flag of a reload, with its new value.
-    KeyChanged {
-        reloading: Option<bool>,
-    },
+    /// A watched key of the configuration map changed.
+    KeyChanged,
 }
 
 thread_local! {
@@ -197,19 +195,17 @@ pub(crate) fn on_shutdown(_: &cfg::Handle, flags: u32) {
     notify(|| Notification::ShutdownAsked { flags });
 }
 
+/// The values are not looked at: rust-corosync 3.2.0 hands over the old one as the new one.
 pub(crate) fn on_key(
     _: &cmap::Handle,
     _: &cmap::TrackHandle,
     _: cmap::TrackType,
-    key: &str,
-    new: &cmap::Data,
-    _: &cmap::Data,
+    _key: &str,
+    _new: &cmap::Data,
+    _old: &cmap::Data,
     _: u64,
 ) {
-    notify(|| {
-        let flag = key == "config.reload_in_progress";
-        Notification::KeyChanged { reloading: flag.then_some(!matches!(new, cmap::Data::UInt8(0))) }
-    });
+    notify(|| Notification::KeyChanged);
 }
 
 #[cfg(test)]

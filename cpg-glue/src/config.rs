@@ -19,9 +19,19 @@ pub type Keys = BTreeMap<String, String>;
 /// corosync restarts.
 pub const OWN_PREFIX: &str = "o2cpg.";
 
+/// The flag of a reload under way: `1` while corosync sets the keys one by one.
+pub const RELOAD_FLAG: &str = "config.reload_in_progress";
+
 /// What is read of the map: whole keys or prefixes.
-pub const READ_PREFIXES: [&str; 6] =
-    ["totem.cluster_name", "nodelist.", "quorum.", "runtime.config.totem.", "runtime.votequorum.", OWN_PREFIX];
+pub const READ_PREFIXES: [&str; 7] = [
+    RELOAD_FLAG,
+    "totem.cluster_name",
+    "nodelist.",
+    "quorum.",
+    "runtime.config.totem.",
+    "runtime.votequorum.",
+    OWN_PREFIX,
+];
 
 /// What corosync is configured to be, as it runs now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 //! When the configuration is read again: after a change, never in the middle of a reload, one read at a time.
 //!
 //! corosync tells each changed key by itself, a hundred in a row at a reload, between its flag going up and down. So
-//! changes are only marked. A read counts if nothing was marked by the time it ended; no waiting for quiet is needed.
+//! changes are only marked. A read counts if nothing was marked by the time it ended and the flag was down in it; no
+//! waiting for quiet is needed.
 
 use crate::cmap::ReadError;
-use crate::config::{Config, Keys};
+use crate::config::{Config, Keys, RELOAD_FLAG};
 use crate::event::Event;
 use crate::ids::{Connection, NodeId};
 
@@ -13,7 +14,6 @@ use crate::ids::{Connection, NodeId};
 pub(crate) struct ConfigWatch {
     /// Something changed since the last read began.
     changed: bool,
-    reloading: bool,
     reading: bool,
     told: Option<Config>,
 }
@@ -21,20 +21,19 @@ pub(crate) struct ConfigWatch {
 impl Default for ConfigWatch {
     /// Nothing is known, so everything is new.
     fn default() -> Self {
-        Self { changed: true, reloading: false, reading: false, told: None }
+        Self { changed: true, reading: false, told: None }
     }
 }
 
 impl ConfigWatch {
-    /// A watched key changed; `reloading` if it was the flag itself.
-    pub(crate) fn changed(&mut self, reloading: Option<bool>) {
+    /// A watched key changed.
+    pub(crate) fn changed(&mut self) {
         self.changed = true;
-        self.reloading = reloading.unwrap_or(self.reloading);
     }
 
     /// Whether a read is to be started.
     pub(crate) fn wants_read(&self) -> bool {
-        self.changed && !self.reloading && !self.reading
+        self.changed && !self.reading
     }
 
     /// A read was started.
@@ -55,6 +54,8 @@ impl ConfigWatch {
             return None;
         }
         let config = match result {
+            // The flag goes down again, and that is a change.
+            Ok(keys) if keys.get(RELOAD_FLAG).is_some_and(|flag| flag == "1") => return None,
             Ok(keys) => Config::from_keys(&keys, local).map_err(|why| why.to_string()),
             Err(ReadError::Content(why)) => Err(why.to_string()),
             Err(ReadError::Corosync(why)) => Err(why.to_string()),
@@ -96,29 +97,30 @@ mod tests {
         watch.reading();
         assert!(!watch.wants_read());
         assert_eq!(token(watch.read(HERE, keys("1000"), NodeId(1))), Some(1000));
-        watch.changed(None);
+        watch.changed();
         watch.reading();
         assert_eq!(watch.read(HERE, keys("1000"), NodeId(1)), None);
         assert!(!watch.wants_read());
     }
 
     #[test]
-    fn nothing_is_read_during_a_reload() {
+    fn a_read_in_the_middle_of_a_reload_does_not_count() {
         let mut watch = ConfigWatch::default();
         watch.reading();
-        watch.read(HERE, keys("1000"), NodeId(1));
-        watch.changed(Some(true));
-        watch.changed(None);
-        assert!(!watch.wants_read());
-        watch.changed(Some(false));
-        assert!(watch.wants_read());
+        let mut torn = keys("1000").unwrap();
+        torn.insert(RELOAD_FLAG.to_owned(), "1".to_owned());
+        assert_eq!(watch.read(HERE, Ok(torn), NodeId(1)), None);
+        assert!(!watch.wants_read(), "the end of the reload starts the next one");
+        watch.changed();
+        watch.reading();
+        assert_eq!(token(watch.read(HERE, keys("2000"), NodeId(1))), Some(2000));
     }
 
     #[test]
     fn a_read_that_a_change_overtook_does_not_count() {
         let mut watch = ConfigWatch::default();
         watch.reading();
-        watch.changed(None);
+        watch.changed();
         assert_eq!(watch.read(HERE, keys("1000"), NodeId(1)), None);
         assert!(watch.wants_read());
         watch.reading();

@@ -161,9 +161,10 @@ pub enum Event {
         /// What failed.
         why: Failure,
     },
-    /// Our leave is complete: the own LEAVE view was told before, the handle is released.
+    /// The end of every leave: nothing of the group is held any more. The own LEAVE view came before, unless the
+    /// connection was lost or there was nothing to leave yet.
     Left {
-        /// On which connection.
+        /// On which connection, or after which.
         connection: Connection,
         /// Which group.
         group: GroupName,

@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) kills: VecDeque<(NodeId, String)>,
     pub(crate) kills_under_way: usize,
     pub(crate) groups: BTreeMap<GroupName, Want>,
+    /// Left before the owner loop had begun to join: still to be told.
+    pub(crate) left_unopened: VecDeque<GroupName>,
     tickets: u64,
 }
 
@@ -83,6 +85,8 @@ pub(crate) struct State {
 pub(crate) struct Want {
     pub(crate) ticket: u64,
     pub(crate) queue: Outbound,
+    /// Whether the connection that stands knows of it.
+    pub(crate) taken_up: bool,
 }
 
 impl Glue {
@@ -103,18 +107,19 @@ impl Glue {
             return Err(Refused::TooManyGroups(group.clone()));
         }
         state.tickets += 1;
-        let want = Want { ticket: state.tickets, queue: Outbound::default() };
+        let want = Want { ticket: state.tickets, queue: Outbound::default(), taken_up: false };
         state.groups.insert(group.clone(), want);
         self.shared.wake.notify_one();
         Ok(())
     }
 
     /// No longer wants to be in `group`. What waits in its queue is dropped; say goodbye, and wait for its delivery,
-    /// before. The end is [`Event::Left`].
+    /// before. The end is always [`Event::Left`].
     pub fn leave(&self, group: &GroupName) -> Result<(), Refused> {
         let mut state = self.shared.state.borrow_mut();
-        if state.groups.remove(group).is_none() {
-            return Err(Refused::NotJoined(group.clone()));
+        let want = state.groups.remove(group).ok_or_else(|| Refused::NotJoined(group.clone()))?;
+        if !want.taken_up {
+            state.left_unopened.push_back(group.clone());
         }
         self.shared.wake.notify_one();
         Ok(())

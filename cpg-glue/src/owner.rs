@@ -109,6 +109,7 @@ impl Owner {
             },
             other => other,
         };
+        self.tell_left();
         self.go_on_closing(now);
         more
     }
@@ -170,6 +171,14 @@ impl Owner {
         let unsent = session.end(&mut self.out);
         self.out.emit(Event::Lost { connection, why, unsent });
         Link::Idle(now)
+    }
+
+    /// What was left before anything was begun for it.
+    fn tell_left(&mut self) {
+        let connection = Connection(self.connections);
+        while let Some(group) = self.shared.state.borrow_mut().left_unopened.pop_front() {
+            self.out.emit(Event::Left { connection, group });
+        }
     }
 
     /// Closes step by step once it is asked for, or at once when nobody reads any more.

@@ -253,7 +253,7 @@ impl Session {
                     self.shared.state.borrow_mut().question_open = true;
                     out.emit(Event::ShutdownAsked { connection, flags });
                 }
-                Notification::KeyChanged { reloading } => self.config.changed(reloading),
+                Notification::KeyChanged => self.config.changed(),
             }
         }
     }
@@ -298,7 +298,8 @@ impl Session {
             self.calls.submit(None, move |progress| Done::Read(cmap.read(progress)));
             self.config.reading();
         }
-        for (name, want) in &state.groups {
+        for (name, want) in &mut state.groups {
+            want.taken_up = true;
             if !self.groups.contains_key(name) {
                 let group = Group::open(name.clone(), want.ticket, self.probe, &mut self.calls);
                 self.groups.insert(name.clone(), group);
@@ -373,7 +374,14 @@ impl Session {
             out.emit(Event::KillOrdered { nodeid, result: Err(why) });
         }
         let unsent = state.groups.values().map(|want| want.queue.waiting()).sum();
-        state.groups.values_mut().for_each(|want| want.queue = Default::default());
+        for want in state.groups.values_mut() {
+            (want.queue, want.taken_up) = (Default::default(), false);
+        }
+        for (group, _) in std::mem::take(&mut self.groups) {
+            if !state.groups.contains_key(&group) {
+                out.emit(Event::Left { connection: self.connection, group });
+            }
+        }
         unsent
     }
 }
