@@ -37,31 +37,13 @@ fn chosen(name: Option<&str>) -> Result<Vec<&'static Bench>, Error> {
     let Some(name) = name else {
         return Ok(BENCHES.iter().collect());
     };
-    let known = || {
-        BENCHES
-            .iter()
-            .map(|bench| bench.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let known = || BENCHES.iter().map(|bench| bench.name).collect::<Vec<_>>().join(", ");
     let found = BENCHES.iter().find(|bench| bench.name == name);
-    found
-        .map(|bench| vec![bench])
-        .ok_or_else(|| Error::UnknownBench {
-            name: name.into(),
-            known: known(),
-        })
+    found.map(|bench| vec![bench]).ok_or_else(|| Error::UnknownBench { name: name.into(), known: known() })
 }
 
 fn command(bench: &Bench) -> Command {
     let mut command = workspace::cargo();
-    command.args([
-        "bench",
-        "--locked",
-        "--package",
-        bench.package,
-        "--bench",
-        bench.name,
-    ]);
+    command.args(["bench", "--locked", "--package", bench.package, "--bench", bench.name]);
     command
 }

@@ -14,14 +14,7 @@ pub(crate) struct Args {
 /// Builds, then plays; exit status 0 only if every step of the demo was checked.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut build = workspace::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "agent",
-        "--bins",
-    ]);
+    build.args(["build", "--release", "--locked", "--package", "agent", "--bins"]);
     if lab::foreground(build)? != ExitCode::SUCCESS {
         return Ok(ExitCode::FAILURE);
     }

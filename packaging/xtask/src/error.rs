@@ -11,11 +11,7 @@ pub(crate) enum Error {
     #[error("waiting for {program}")]
     Wait { program: String, source: io::Error },
     #[error("{doing} {}", path.display())]
-    File {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("{program} failed: {said}")]
     Failed { program: String, said: String },
     #[error("reading what `cargo metadata` printed")]
@@ -23,10 +19,7 @@ pub(crate) enum Error {
     #[error("`cargo metadata` names no {what}")]
     MetadataLacks { what: &'static str },
     #[error("compiling {}", path.display())]
-    Proto {
-        path: PathBuf,
-        source: Box<protox::Error>,
-    },
+    Proto { path: PathBuf, source: Box<protox::Error> },
     #[error("no suite is called {name:?}; there are: {known}")]
     UnknownSuite { name: String, known: String },
     #[error("no benchmark is called {name:?}; there are: {known}")]

@@ -29,9 +29,7 @@ pub(crate) fn script(name: &str) -> Command {
 /// Runs a command on the caller's terminal and hands its exit status on.
 pub(crate) fn foreground(mut command: Command) -> Result<ExitCode, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .map_err(|source| Error::Start { program, source })?;
+    let status = command.status().map_err(|source| Error::Start { program, source })?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

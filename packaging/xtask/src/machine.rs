@@ -22,22 +22,11 @@ pub(crate) fn lack(need: Need) -> Result<Option<String>, Error> {
     let output = lab::script("lab")
         .args(["check", kind])
         .output()
-        .map_err(|source| Error::Start {
-            program: "tests/lab/lab".into(),
-            source,
-        })?;
+        .map_err(|source| Error::Start { program: "tests/lab/lab".into(), source })?;
     if output.status.success() {
         return Ok(None);
     }
     let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said)
-        .lines()
-        .map(str::trim)
-        .collect::<Vec<_>>()
-        .join("; ");
-    Ok(Some(if said.is_empty() {
-        format!("lab check {kind}: {}", output.status)
-    } else {
-        said
-    }))
+    let said = String::from_utf8_lossy(&said).lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    Ok(Some(if said.is_empty() { format!("lab check {kind}: {}", output.status) } else { said }))
 }

@@ -1,10 +1,6 @@
 //! `cargo xtask`: what the project does to itself. One module per subcommand; `./x` calls this
 //! after it made sure that the machine has what is needed.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a tool for people at a terminal"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people at a terminal")]
 
 mod bench;
 mod codegen;
@@ -25,11 +21,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use error::Error;
 
 #[derive(Parser)]
-#[command(
-    name = "./x",
-    about = "o2cpg: build, test, show and measure",
-    disable_help_subcommand = false
-)]
+#[command(name = "./x", about = "o2cpg: build, test, show and measure", disable_help_subcommand = false)]
 struct Args {
     #[command(subcommand)]
     command: Command,

@@ -26,36 +26,21 @@ pub(crate) enum End {
 /// Runs `command` with both output streams added to the file `log`. It is never left running.
 pub(crate) fn to_file(mut command: Command, log: &Path, limit: Duration) -> Result<End, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(|source| Error::File {
-            doing: "opening",
-            path: log.into(),
-            source,
-        })?;
-    let also = file.try_clone().map_err(|source| Error::File {
+    let file = File::options().create(true).append(true).open(log).map_err(|source| Error::File {
         doing: "opening",
         path: log.into(),
         source,
     })?;
+    let also = file.try_clone().map_err(|source| Error::File { doing: "opening", path: log.into(), source })?;
     command.stdin(Stdio::null()).stdout(file).stderr(also);
-    let mut child = command.spawn().map_err(|source| Error::Start {
-        program: program.clone(),
-        source,
-    })?;
+    let mut child = command.spawn().map_err(|source| Error::Start { program: program.clone(), source })?;
     wait(&mut child, limit).map_err(|source| Error::Wait { program, source })
 }
 
 /// Makes `log` an empty file.
 pub(crate) fn clear(log: &Path) -> Result<(), Error> {
     let created = File::create(log).map(drop);
-    created.map_err(|source| Error::File {
-        doing: "creating",
-        path: log.into(),
-        source,
-    })
+    created.map_err(|source| Error::File { doing: "creating", path: log.into(), source })
 }
 
 fn wait(child: &mut Child, limit: Duration) -> std::io::Result<End> {
@@ -65,13 +50,7 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<End> {
     let tree = family(child.id());
     signal(&tree, Signal::SIGTERM);
     let ended = ended_within(child, GRACE)?;
-    signal(
-        &tree
-            .into_iter()
-            .chain(family(child.id()))
-            .collect::<Vec<_>>(),
-        Signal::SIGKILL,
-    );
+    signal(&tree.into_iter().chain(family(child.id())).collect::<Vec<_>>(), Signal::SIGKILL);
     if ended.is_none() {
         child.wait()?;
     }
@@ -107,13 +86,8 @@ fn family(top: u32) -> Vec<Process> {
             continue;
         };
         found.push(Process { pid, started });
-        let children =
-            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        pending.extend(
-            children
-                .split_whitespace()
-                .filter_map(|word| word.parse::<u32>().ok()),
-        );
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        pending.extend(children.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
     }
     found
 }
@@ -137,28 +111,20 @@ fn signal(processes: &[Process], signal: Signal) {
 
 /// The last `lines` lines of a log, for the eyes of whoever has to mend it.
 pub(crate) fn tail(log: &Path, lines: usize) -> String {
-    let text = fs::read(log)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 /// The whole log as text; empty when it cannot be read.
 pub(crate) fn text(log: &Path) -> String {
-    fs::read(log)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 /// Makes the folder for the logs of one run.
 pub(crate) fn log_folder(target_dir: &Path) -> Result<PathBuf, Error> {
     let path = target_dir.join("suites");
-    fs::create_dir_all(&path).map_err(|source| Error::File {
-        doing: "creating",
-        path: path.clone(),
-        source,
-    })?;
+    fs::create_dir_all(&path).map_err(|source| Error::File { doing: "creating", path: path.clone(), source })?;
     Ok(path)
 }
 
@@ -176,12 +142,7 @@ mod tests {
     fn output_of_both_streams_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let end = to_file(
-            shell("echo one; echo two >&2; exit 3"),
-            &log,
-            Duration::from_secs(10),
-        )
-        .unwrap();
+        let end = to_file(shell("echo one; echo two >&2; exit 3"), &log, Duration::from_secs(10)).unwrap();
         assert_eq!((end, tail(&log, 9).as_str()), (End::Failure, "one\ntwo"));
     }
 
@@ -189,19 +150,11 @@ mod tests {
     fn a_command_over_its_limit_is_ended_with_its_grandchildren() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let end = to_file(
-            shell("sh -c 'echo $$; exec sleep 600' & wait"),
-            &log,
-            Duration::from_millis(300),
-        )
-        .unwrap();
+        let end = to_file(shell("sh -c 'echo $$; exec sleep 600' & wait"), &log, Duration::from_millis(300)).unwrap();
         let grandchild: u32 = tail(&log, 1).parse().unwrap();
         let state = fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
         assert_eq!(end, End::OverTime);
-        assert!(
-            state.is_empty() || state.contains(") Z "),
-            "still there: {state}"
-        );
+        assert!(state.is_empty() || state.contains(") Z "), "still there: {state}");
     }
 
     #[test]

@@ -36,10 +36,7 @@ pub(crate) struct Suite {
 impl Suite {
     /// Whether the suite runs programs that the suite `build` makes.
     pub(crate) fn needs_build(&self) -> bool {
-        matches!(
-            self.run,
-            Run::Unit | Run::Target(..) | Run::OtherTargets | Run::Scenarios(_)
-        )
+        matches!(self.run, Run::Unit | Run::Target(..) | Run::OtherTargets | Run::Scenarios(_))
     }
 
     /// Whether the suite's output names counts; otherwise the command as a whole is one test.
@@ -48,26 +45,14 @@ impl Suite {
     }
 }
 
-const fn suite(
-    name: &'static str,
-    run: Run,
-    needs: Need,
-    limit_s: u64,
-    proves: &'static str,
-) -> Suite {
-    Suite {
-        name,
-        proves,
-        run,
-        needs,
-        limit_s,
-    }
+const fn suite(name: &'static str, run: Run, needs: Need, limit_s: u64, proves: &'static str) -> Suite {
+    Suite { name, proves, run, needs, limit_s }
 }
 
 /// In the order of the run: quick and likely to fail first, real machines last.
 #[rustfmt::skip]
 pub(crate) const SUITES: &[Suite] = &[
-    suite("fmt", Run::Cargo(&["fmt", "--all", "--check"]), Need::Nothing, 60,
+    suite("fmt", Run::Cargo(&["fmt", "--all", "--check", "--", "--color", "never"]), Need::Nothing, 60,
         "the code is laid out as rustfmt does it"),
     suite("codegen", Run::Codegen, Need::Nothing, 60,
         "the committed messages are what proto/*.proto gives"),
@@ -109,28 +94,14 @@ pub(crate) const SUITES: &[Suite] = &[
 
 /// The named suites in the table's order, or all; with `build` added where one needs it.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Suite>, Error> {
-    let unknown = names
-        .iter()
-        .find(|name| SUITES.iter().all(|suite| suite.name != **name));
+    let unknown = names.iter().find(|name| SUITES.iter().all(|suite| suite.name != **name));
     if let Some(name) = unknown {
-        let known = SUITES
-            .iter()
-            .map(|suite| suite.name)
-            .collect::<Vec<_>>()
-            .join(", ");
-        return Err(Error::UnknownSuite {
-            name: name.clone(),
-            known,
-        });
+        let known = SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+        return Err(Error::UnknownSuite { name: name.clone(), known });
     }
     let named = |suite: &Suite| names.is_empty() || names.iter().any(|name| name == suite.name);
-    let build = SUITES
-        .iter()
-        .any(|suite| named(suite) && suite.needs_build());
-    Ok(SUITES
-        .iter()
-        .filter(|suite| named(suite) || (build && matches!(suite.run, Run::Build)))
-        .collect())
+    let build = SUITES.iter().any(|suite| named(suite) && suite.needs_build());
+    Ok(SUITES.iter().filter(|suite| named(suite) || (build && matches!(suite.run, Run::Build))).collect())
 }
 
 #[cfg(test)]
@@ -139,11 +110,7 @@ mod tests {
 
     fn names(words: &[&str]) -> Vec<&'static str> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        chosen(&words)
-            .unwrap()
-            .into_iter()
-            .map(|suite| suite.name)
-            .collect()
+        chosen(&words).unwrap().into_iter().map(|suite| suite.name).collect()
     }
 
     #[test]
@@ -160,9 +127,7 @@ mod tests {
     #[test]
     fn an_unknown_suite_is_refused_with_the_known_ones() {
         let refused = chosen(&["wires".to_owned()]);
-        assert!(
-            matches!(refused, Err(Error::UnknownSuite { known, .. }) if known.contains("wire, tidy"))
-        );
+        assert!(matches!(refused, Err(Error::UnknownSuite { known, .. }) if known.contains("wire, tidy")));
     }
 
     #[test]

@@ -11,29 +11,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) const PASSED: Self = Self {
-        passed: 1,
-        failed: 0,
-        skipped: 0,
-    };
-    pub(crate) const FAILED: Self = Self {
-        passed: 0,
-        failed: 1,
-        skipped: 0,
-    };
-    pub(crate) const SKIPPED: Self = Self {
-        passed: 0,
-        failed: 0,
-        skipped: 1,
-    };
+    pub(crate) const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
+    pub(crate) const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
+    pub(crate) const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
 
     /// Sums every closing line in `text`: cargo test's
     /// (`test result: ok. 3 passed; 0 failed; 1 ignored; …`) and the lab's (`3 passed, 0 failed, 1 skipped`).
     pub(crate) fn of(text: &str) -> Self {
         let mut sum = Self::default();
-        text.lines()
-            .filter_map(closing_line)
-            .for_each(|tally| sum += tally);
+        text.lines().filter_map(closing_line).for_each(|tally| sum += tally);
         sum
     }
 
@@ -54,11 +40,7 @@ impl AddAssign for Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
-        if self.skipped > 0 {
-            write!(f, ", {} skipped", self.skipped)
-        } else {
-            Ok(())
-        }
+        if self.skipped > 0 { write!(f, ", {} skipped", self.skipped) } else { Ok(()) }
     }
 }
 
@@ -82,11 +64,7 @@ fn counts<'a>(parts: impl Iterator<Item = &'a str>) -> Option<Tally> {
             _ => {}
         }
     }
-    Some(Tally {
-        passed: passed?,
-        failed: failed?,
-        skipped,
-    })
+    Some(Tally { passed: passed?, failed: failed?, skipped })
 }
 
 #[cfg(test)]
@@ -98,43 +76,25 @@ mod tests {
         let text = "test a ... ok\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s\n\
             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
-        assert_eq!(
-            Tally::of(text),
-            Tally {
-                passed: 4,
-                failed: 2,
-                skipped: 1
-            }
-        );
+        assert_eq!(Tally::of(text), Tally { passed: 4, failed: 2, skipped: 1 });
     }
 
     #[test]
     fn the_labs_closing_line_is_read() {
         assert_eq!(
             Tally::of("ok 01 up (3.1 s)\n7 passed, 1 failed, 2 skipped\n"),
-            Tally {
-                passed: 7,
-                failed: 1,
-                skipped: 2
-            }
+            Tally { passed: 7, failed: 1, skipped: 2 }
         );
     }
 
     #[test]
     fn a_sentence_about_passing_is_not_a_count() {
-        assert_eq!(
-            Tally::of("all passed, none failed\n3 passed\n"),
-            Tally::default()
-        );
+        assert_eq!(Tally::of("all passed, none failed\n3 passed\n"), Tally::default());
     }
 
     #[test]
     fn what_is_displayed_is_read_back() {
-        let tally = Tally {
-            passed: 2,
-            failed: 1,
-            skipped: 4,
-        };
+        let tally = Tally { passed: 2, failed: 1, skipped: 4 };
         assert_eq!(Tally::of(&tally.to_string()), tally);
     }
 }

@@ -33,26 +33,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let suites = suites::chosen(&args.suites)?;
     if args.list {
-        suites
-            .iter()
-            .for_each(|suite| println!("{:<12} {}", suite.name, suite.proves));
+        suites.iter().for_each(|suite| println!("{:<12} {}", suite.name, suite.proves));
         return Ok(ExitCode::SUCCESS);
     }
     let started = Instant::now();
     let mut session = Session::start(args.without_lab)?;
-    let outcomes = suites
-        .into_iter()
-        .map(|suite| session.play(suite))
-        .collect::<Result<Vec<_>, Error>>()?;
+    let outcomes = suites.into_iter().map(|suite| session.play(suite)).collect::<Result<Vec<_>, Error>>()?;
     summary(&outcomes, started.elapsed());
-    let is_good = outcomes
-        .iter()
-        .all(|outcome| outcome.verdict != Verdict::Failed);
-    Ok(if is_good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let is_good = outcomes.iter().all(|outcome| outcome.verdict != Verdict::Failed);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,21 +72,11 @@ struct Outcome {
 
 impl Outcome {
     fn refused(suite: &Suite, reason: String) -> Self {
-        Self {
-            suite: suite.name,
-            verdict: Verdict::Failed,
-            tally: Tally::FAILED,
-            reason: Some(reason),
-        }
+        Self { suite: suite.name, verdict: Verdict::Failed, tally: Tally::FAILED, reason: Some(reason) }
     }
 
     fn not_run(suite: &Suite, reason: String) -> Self {
-        Self {
-            suite: suite.name,
-            verdict: Verdict::NotRun,
-            tally: Tally::SKIPPED,
-            reason: Some(reason),
-        }
+        Self { suite: suite.name, verdict: Verdict::NotRun, tally: Tally::SKIPPED, reason: Some(reason) }
     }
 }
 
@@ -116,39 +95,24 @@ impl Session {
     fn start(without_lab: bool) -> Result<Self, Error> {
         let metadata = workspace::metadata()?;
         let logs = run::log_folder(&metadata.target_dir)?;
-        Ok(Self {
-            metadata,
-            logs,
-            programs: None,
-            without_lab,
-            lacks: BTreeMap::new(),
-        })
+        Ok(Self { metadata, logs, programs: None, without_lab, lacks: BTreeMap::new() })
     }
 
     /// Runs one suite and prints its line.
     fn play(&mut self, suite: &Suite) -> Result<Outcome, Error> {
         let started = Instant::now();
         let log = self.logs.join(suite.name).with_extension("log");
+        run::clear(&log)?;
         let outcome = match self.hindrance(suite)? {
             Some(outcome) => outcome,
             None => self.execute(suite, &log)?,
         };
         let seconds = started.elapsed().as_secs_f64();
-        let reason = outcome
-            .reason
-            .as_deref()
-            .map(|reason| format!("  ({reason})"))
-            .unwrap_or_default();
-        println!(
-            "{:<8}{:<12}{seconds:>7.1} s  {}{reason}",
-            outcome.verdict, outcome.suite, outcome.tally
-        );
-        if outcome.verdict == Verdict::Failed && log.exists() {
-            println!(
-                "--- end of {}\n{}\n---",
-                log.display(),
-                run::tail(&log, TAIL_LINES)
-            );
+        let reason = outcome.reason.as_deref().map(|reason| format!("  ({reason})")).unwrap_or_default();
+        println!("{:<8}{:<12}{seconds:>7.1} s  {}{reason}", outcome.verdict, outcome.suite, outcome.tally);
+        let tail = run::tail(&log, TAIL_LINES);
+        if outcome.verdict == Verdict::Failed && !tail.is_empty() {
+            println!("--- end of {}\n{tail}\n---", log.display());
         }
         Ok(outcome)
     }
@@ -161,18 +125,11 @@ impl Session {
             return Ok(Some(Outcome::not_run(suite, "--without-lab".into())));
         }
         if let Some(lack) = self.lack(suite.needs)? {
-            let hint = if is_ci {
-                ""
-            } else {
-                "; --without-lab leaves such suites out"
-            };
+            let hint = if is_ci { "" } else { "; --without-lab leaves such suites out" };
             return Ok(Some(Outcome::refused(suite, format!("{lack}{hint}"))));
         }
         if suite.needs_build() && self.programs.is_none() {
-            return Ok(Some(Outcome::refused(
-                suite,
-                "nothing to run: the build failed".into(),
-            )));
+            return Ok(Some(Outcome::refused(suite, "nothing to run: the build failed".into())));
         }
         Ok(None)
     }
@@ -187,115 +144,65 @@ impl Session {
     }
 
     fn execute(&mut self, suite: &Suite, log: &Path) -> Result<Outcome, Error> {
-        let limit = Duration::from_secs(suite.limit_s);
-        if matches!(suite.run, Run::Build) {
-            return self.build(suite, log, limit);
-        }
-        run::clear(log)?;
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + Duration::from_secs(suite.limit_s);
         let mut end = End::Success;
         for command in self.commands(suite) {
             let left = deadline.saturating_duration_since(Instant::now());
             end = end.max(run::to_file(command, log, left)?);
         }
-        let counted = suite.is_counted().then(|| Tally::of(&run::text(log)));
+        let printed = run::text(log);
+        if matches!(suite.run, Run::Build) && end == End::Success {
+            self.programs = Some(workspace::test_programs(&printed, &self.metadata));
+        }
+        let counted = suite.is_counted().then(|| Tally::of(&printed));
         let (tally, reason) = judge(end, counted, suite.limit_s);
         if tally.ran() == 0 {
             return Ok(Outcome::refused(suite, "no test ran".into()));
         }
-        let verdict = if tally.failed == 0 {
-            Verdict::Passed
-        } else {
-            Verdict::Failed
-        };
-        Ok(Outcome {
-            suite: suite.name,
-            verdict,
-            tally,
-            reason,
-        })
-    }
-
-    fn build(&mut self, suite: &Suite, log: &Path, limit: Duration) -> Result<Outcome, Error> {
-        let mut command = workspace::cargo();
-        command.args(workspace::BUILD_TESTS);
-        run::clear(log)?;
-        let end = run::to_file(command, log, limit)?;
-        let (tally, reason) = judge(end, None, suite.limit_s);
-        let verdict = if end == End::Success {
-            Verdict::Passed
-        } else {
-            Verdict::Failed
-        };
-        if end == End::Success {
-            self.programs = Some(workspace::test_programs(&run::text(log), &self.metadata));
-        }
-        Ok(Outcome {
-            suite: suite.name,
-            verdict,
-            tally,
-            reason,
-        })
+        let verdict = if tally.failed == 0 { Verdict::Passed } else { Verdict::Failed };
+        Ok(Outcome { suite: suite.name, verdict, tally, reason })
     }
 
     /// What has to be run for a suite, in order.
     fn commands(&self, suite: &Suite) -> Vec<Command> {
         match suite.run {
-            Run::Build => Vec::new(),
-            Run::Cargo(words) => {
-                let mut command = workspace::cargo();
-                command.args(words).env("RUSTDOCFLAGS", "-D warnings");
-                vec![command]
-            }
-            Run::Codegen => {
-                let mut command = workspace::cargo();
-                command.args(["xtask", "codegen", "--check"]);
-                vec![command]
-            }
+            Run::Build => [workspace::BUILD_TESTS, workspace::BUILD_PROGRAMS].map(cargo).into(),
+            Run::Cargo(words) => vec![cargo(words)],
+            Run::Codegen => vec![cargo(&["xtask", "codegen", "--check"])],
             Run::Scenarios(name) => {
                 let mut command = lab::script("run");
-                command
-                    .args(["--suite", name, "--programs"])
-                    .arg(self.metadata.target_dir.join("debug"));
+                command.args(["--suite", name, "--programs"]).arg(self.metadata.target_dir.join("debug"));
                 vec![command]
             }
             Run::Unit => self.programs_where(|program| !program.is_integration),
-            Run::Target(package, target) => self.programs_where(|program| {
-                is_integration(program) && (program.package == package && program.target == target)
-            }),
-            Run::OtherTargets => {
-                self.programs_where(|program| is_integration(program) && !has_own_line(program))
-            }
+            Run::Target(package, target) => self.programs_where(|program| program.is_target(package, target)),
+            Run::OtherTargets => self.programs_where(|program| program.is_integration && !has_own_line(program)),
         }
     }
 
     fn programs_where(&self, wanted: impl Fn(&TestProgram) -> bool) -> Vec<Command> {
         let programs = self.programs.iter().flatten();
-        programs
-            .filter(|program| wanted(program))
-            .map(TestProgram::command)
-            .collect()
+        programs.filter(|program| wanted(program)).map(TestProgram::command).collect()
     }
 }
 
-fn is_integration(program: &TestProgram) -> bool {
-    program.is_integration
+/// Warnings of rustdoc are errors, as those of clippy.
+fn cargo(words: &[&str]) -> Command {
+    let mut command = workspace::cargo();
+    command.args(words).env("RUSTDOCFLAGS", "-D warnings");
+    command
 }
 
 fn has_own_line(program: &TestProgram) -> bool {
-    let names = |suite: &Suite| matches!(suite.run, Run::Target(package, target) if package == program.package && target == program.target);
-    suites::SUITES.iter().any(names)
+    let names = |run| matches!(run, Run::Target(package, target) if program.is_target(package, target));
+    suites::SUITES.iter().any(|suite| names(suite.run))
 }
 
 /// The counts of one command and why it counts as failed. A runner that dies without a count has one failure;
 /// a command that counts nothing is itself the test.
 fn judge(end: End, counted: Option<Tally>, limit_s: u64) -> (Tally, Option<String>) {
     let is_silent = counted.is_some_and(|tally| tally.failed == 0);
-    let mut tally = counted.unwrap_or(if end == End::Success {
-        Tally::PASSED
-    } else {
-        Tally::FAILED
-    });
+    let mut tally = counted.unwrap_or(if end == End::Success { Tally::PASSED } else { Tally::FAILED });
     if end != End::Success && is_silent {
         tally += Tally::FAILED;
     }
@@ -322,27 +229,13 @@ fn summary(outcomes: &[Outcome], took: Duration) {
         .or_default() += 1;
     }
     println!();
-    for outcome in outcomes
-        .iter()
-        .filter(|outcome| outcome.verdict != Verdict::Passed)
-    {
-        println!(
-            "{:<8}{}  {}",
-            outcome.verdict,
-            outcome.suite,
-            outcome.reason.as_deref().unwrap_or_default()
-        );
+    for outcome in outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Passed) {
+        println!("{:<8}{}  {}", outcome.verdict, outcome.suite, outcome.reason.as_deref().unwrap_or_default());
     }
     let seconds = took.as_secs();
-    println!(
-        "{} suites ok, {} failed, {} not run, in {seconds} s",
-        of["ok"], of["FAILED"], of["not run"]
-    );
+    println!("{} suites ok, {} failed, {} not run, in {seconds} s", of["ok"], of["FAILED"], of["not run"]);
     if took > WHOLE_RUN {
-        println!(
-            "the run took longer than the {} s it may take",
-            WHOLE_RUN.as_secs()
-        );
+        println!("the run took longer than the {} s it may take", WHOLE_RUN.as_secs());
     }
     println!("{total}");
 }
@@ -353,39 +246,22 @@ mod tests {
 
     #[test]
     fn a_runner_that_dies_without_a_failed_test_is_one_failure() {
-        let counted = Tally {
-            passed: 3,
-            ..Tally::default()
-        };
+        let counted = Tally { passed: 3, ..Tally::default() };
         let (tally, reason) = judge(End::Failure, Some(counted), 1);
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 3,
-                failed: 1,
-                skipped: 0
-            }
-        );
+        assert_eq!(tally, Tally { passed: 3, failed: 1, skipped: 0 });
         assert!(reason.is_some());
     }
 
     #[test]
     fn failed_tests_are_counted_once() {
-        let counted = Tally {
-            passed: 3,
-            failed: 2,
-            skipped: 0,
-        };
+        let counted = Tally { passed: 3, failed: 2, skipped: 0 };
         assert_eq!(judge(End::Failure, Some(counted), 1), (counted, None));
     }
 
     #[test]
     fn a_command_without_counts_is_itself_the_test() {
         assert_eq!(judge(End::Success, None, 1).0, Tally::PASSED);
-        assert_eq!(
-            judge(End::OverTime, None, 7),
-            (Tally::FAILED, Some("no end within 7 s".into()))
-        );
+        assert_eq!(judge(End::OverTime, None, 7), (Tally::FAILED, Some("no end within 7 s".into())));
     }
 
     #[test]

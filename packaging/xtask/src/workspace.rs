@@ -11,10 +11,7 @@ use crate::Error;
 /// Top of the checkout this binary was built from.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors()
-        .nth(2)
-        .expect("packaging/xtask is two below the top")
-        .into()
+    here.ancestors().nth(2).expect("packaging/xtask is two below the top").into()
 }
 
 /// `cargo` in the top folder.
@@ -38,41 +35,22 @@ pub(crate) fn metadata() -> Result<Metadata, Error> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
-        .map_err(|source| Error::Start {
-            program: program.into(),
-            source,
-        })?;
+        .map_err(|source| Error::Start { program: program.into(), source })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Failed {
-            program: program.into(),
-            said,
-        });
+        return Err(Error::Failed { program: program.into(), said });
     }
-    let value =
-        serde_json::from_slice(&output.stdout).map_err(|source| Error::Metadata { source })?;
+    let value = serde_json::from_slice(&output.stdout).map_err(|source| Error::Metadata { source })?;
     parse_metadata(&value)
 }
 
 fn parse_metadata(value: &Value) -> Result<Metadata, Error> {
-    let packages = value["packages"]
-        .as_array()
-        .ok_or(Error::MetadataLacks { what: "packages" })?;
-    let target_dir = value["target_directory"]
-        .as_str()
-        .ok_or(Error::MetadataLacks {
-            what: "target_directory",
-        })?;
-    let packages = packages.iter().filter_map(|package| {
-        Some((
-            package["manifest_path"].as_str()?.into(),
-            package["name"].as_str()?.to_owned(),
-        ))
-    });
-    Ok(Metadata {
-        packages: packages.collect(),
-        target_dir: target_dir.into(),
-    })
+    let packages = value["packages"].as_array().ok_or(Error::MetadataLacks { what: "packages" })?;
+    let target_dir = value["target_directory"].as_str().ok_or(Error::MetadataLacks { what: "target_directory" })?;
+    let packages = packages
+        .iter()
+        .filter_map(|package| Some((package["manifest_path"].as_str()?.into(), package["name"].as_str()?.to_owned())));
+    Ok(Metadata { packages: packages.collect(), target_dir: target_dir.into() })
 }
 
 /// A library's, a program's or an integration test's own test program.
@@ -91,43 +69,33 @@ impl TestProgram {
     #[cfg(test)]
     pub(crate) fn integration(package: &str, target: &str) -> Self {
         let (path, folder) = (PathBuf::new(), PathBuf::new());
-        Self {
-            package: package.into(),
-            target: target.into(),
-            is_integration: true,
-            path,
-            folder,
-        }
+        Self { package: package.into(), target: target.into(), is_integration: true, path, folder }
+    }
+
+    /// Whether this is the `[[test]]` target of that name.
+    pub(crate) fn is_target(&self, package: &str, target: &str) -> bool {
+        self.is_integration && self.package == package && self.target == target
     }
 
     /// The program as `cargo test` would start it.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command
-            .current_dir(&self.folder)
-            .env("CARGO_MANIFEST_DIR", &self.folder);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
         command
     }
 }
 
 /// Arguments that build every test program, naming each in JSON on standard output.
-pub(crate) const BUILD_TESTS: &[&str] = &[
-    "test",
-    "--workspace",
-    "--no-run",
-    "--locked",
-    "--message-format",
-    "json-render-diagnostics",
-];
+pub(crate) const BUILD_TESTS: &[&str] =
+    &["test", "--workspace", "--no-run", "--locked", "--message-format", "json-render-diagnostics"];
+
+/// Arguments that build what ships, and cfsprobe: the lab brings them into its nodes.
+pub(crate) const BUILD_PROGRAMS: &[&str] = &["build", "--workspace", "--bins", "--locked"];
 
 /// The test programs named in what [`BUILD_TESTS`] printed; other lines are passed over.
 pub(crate) fn test_programs(printed: &str, metadata: &Metadata) -> Vec<TestProgram> {
-    let messages = printed
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages
-        .filter_map(|message| test_program(&message, metadata))
-        .collect()
+    let messages = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages.filter_map(|message| test_program(&message, metadata)).collect()
 }
 
 fn test_program(message: &Value, metadata: &Metadata) -> Option<TestProgram> {
@@ -170,23 +138,10 @@ mod tests {
 
     #[test]
     fn test_programs_are_told_from_libraries_and_noise() {
-        let printed = format!(
-            "warning: x\n{}\n{}\n",
-            artifact("lib", false),
-            artifact("test", true)
-        );
+        let printed = format!("warning: x\n{}\n{}\n", artifact("lib", false), artifact("test", true));
         let found = test_programs(&printed, &known());
-        let [only] = found.as_slice() else {
-            panic!("{found:?}")
-        };
-        assert_eq!(
-            (
-                only.package.as_str(),
-                only.target.as_str(),
-                only.is_integration
-            ),
-            ("glue", "real", true)
-        );
+        let [only] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((only.package.as_str(), only.target.as_str(), only.is_integration), ("glue", "real", true));
         assert_eq!(only.folder, Path::new("/w/glue"));
     }
 
@@ -198,9 +153,6 @@ mod tests {
     #[test]
     fn metadata_without_packages_is_refused() {
         let refused = parse_metadata(&serde_json::json!({}));
-        assert!(matches!(
-            refused,
-            Err(Error::MetadataLacks { what: "packages" })
-        ));
+        assert!(matches!(refused, Err(Error::MetadataLacks { what: "packages" })));
     }
 }
