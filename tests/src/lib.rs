@@ -1,1 +1,10 @@
-//! Not written yet.
+//! Simulator and suites; nothing ships from here.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`sim`] | N real agent-cores in a modelled world: corosync, kernels, clients, failures |
+
+#![allow(clippy::missing_panics_doc, reason = "tests panic to fail")]
+
+pub mod golden;
+pub mod sim;

@@ -1,0 +1,131 @@
+//! One machine: its kernel, its /run, and perhaps a daemon.
+
+use super::agenda::Micros;
+use super::corosync::Handle;
+use super::kernel::Kernel;
+use super::recording::Recording;
+use agent_core::Agent;
+use agent_core::event::{ClusterConfig, Event};
+use agent_core::ids::OpId;
+use agent_core::policy::Policy;
+use agent_core::saved::Saved;
+use configfs::Op;
+use std::collections::VecDeque;
+
+/// A machine of the cluster.
+#[derive(Debug)]
+pub struct Host {
+    /// corosync's nodeid.
+    pub node: u32,
+    /// The power is on.
+    pub powered: bool,
+    /// Counts boots.
+    pub boots: u32,
+    /// The whole machine stands still since then.
+    pub paused_since: Option<Micros>,
+    /// Its kernel; gone with the power.
+    pub kernel: Kernel,
+    /// The state file in /run; gone with the power.
+    pub saved: Option<Saved>,
+    /// o2cpg.toml.
+    pub policy: Policy,
+    /// corosync.conf as this node has it, where it differs from the others'.
+    pub own_config: Option<ClusterConfig>,
+    /// The daemon, while it runs.
+    pub daemon: Option<Daemon>,
+    /// Every life of a daemon on this machine, the present one last.
+    pub recordings: Vec<Recording>,
+    /// How long the kernel takes for a batch beyond the usual.
+    pub kernel_delay: Micros,
+    /// The daemon is killed after so many more effects.
+    pub effects_left: Option<u32>,
+    /// Daemons started so far; makes their process ids.
+    pub daemons: u32,
+}
+
+/// A running o2cpgd.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Its process.
+    pub pid: u32,
+    /// Unique among all daemons of the run: what was planned for a former one reaches nobody.
+    pub life: u64,
+    /// What decides.
+    pub agent: Agent,
+    /// Its CPG handle, while connected.
+    pub handle: Option<Handle>,
+    /// How many handles it has had.
+    pub handles: u32,
+    /// What corosync has not taken yet, in order.
+    pub outbox: VecDeque<Outgoing>,
+    /// What the kernel thread has to do, in order.
+    pub jobs: VecDeque<Job>,
+    /// Events that wait because the machine stands still.
+    pub parked: VecDeque<(Event, Option<u64>)>,
+    /// Requests asked and not answered.
+    pub open_requests: Vec<u64>,
+}
+
+/// Something for corosync.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A message for the group.
+    Message(Vec<u8>),
+    /// Leave the group.
+    Leave,
+    /// Nothing more: the process ends.
+    Exit,
+}
+
+/// Something for the kernel thread.
+#[derive(Debug)]
+pub enum Job {
+    /// Do these, then read the tree.
+    Batch {
+        /// To answer with.
+        op: OpId,
+        /// In order.
+        ops: Vec<Op>,
+        /// How many are done.
+        done: usize,
+    },
+    /// Read the tree and the mounts.
+    Look,
+}
+
+impl Host {
+    /// A machine without power.
+    #[must_use]
+    pub fn new(node: u32) -> Self {
+        Host {
+            node,
+            powered: false,
+            boots: 0,
+            paused_since: None,
+            kernel: Kernel::default(),
+            saved: None,
+            policy: Policy::default(),
+            own_config: None,
+            daemon: None,
+            recordings: Vec::new(),
+            kernel_delay: 0,
+            effects_left: None,
+            daemons: 0,
+        }
+    }
+
+    /// The daemon's decider, while it runs.
+    #[must_use]
+    pub fn agent(&self) -> Option<&Agent> {
+        self.daemon.as_ref().map(|daemon| &daemon.agent)
+    }
+
+    /// /proc/sys/kernel/random/boot_id.
+    #[must_use]
+    pub fn boot_id(&self) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&self.node.to_be_bytes());
+        id[12..].copy_from_slice(&self.boots.to_be_bytes());
+        id
+    }
+}

@@ -1,0 +1,167 @@
+//! The kernel of one machine: configfs as modelled by `configfs`, and one OCFS2 volume.
+//!
+//! A mount makes the volume's region and starts its heartbeat, and connects to the kernels that have the volume
+//! mounted; entries in use are EBUSY until the umount, or until the disk heartbeat has declared the peer dead.
+//! Not modelled: fencing of itself, locks, data.
+
+use agent_core::event::{KernelRefusal, KernelView, Mount};
+use configfs::{Backend, Errno, Model, NodeNum, Op, RegionName, Tree, apply, read_tree};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// The one volume.
+pub const VOLUME: &str = "A0000000000000000000000000000000";
+const DEVICE: &str = "/dev/sdb";
+const MOUNT_POINT: &str = "/mnt";
+
+/// What a joining mount compares with every member: number → address and port.
+pub type NodeTable = BTreeMap<NodeNum, (Ipv4Addr, u16)>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kernel {
+    model: Model,
+    mounted_as: Option<NodeNum>,
+    /// As last read; a change of the model empties it.
+    read: OnceCell<Result<Option<Tree>, KernelRefusal>>,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Kernel { model: Model::new(), mounted_as: None, read: OnceCell::new() }
+    }
+}
+
+impl Kernel {
+    /// The model, to be changed from outside.
+    pub fn model(&mut self) -> &mut Model {
+        self.read.take();
+        &mut self.model
+    }
+
+    /// Does one operation as the daemon's kernel thread does it.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn perform(&mut self, op: &Op) -> Result<(), KernelRefusal> {
+        let done = apply(self.model(), std::slice::from_ref(op));
+        done.map_err(|failed| refusal(&failed.error, &failed.op.to_string()))
+    }
+
+    /// The whole tree.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub fn tree(&self) -> Result<Option<&Tree>, &KernelRefusal> {
+        let read = || read_tree(&self.model).map_err(|error| refusal(&error, "reading"));
+        self.read.get_or_init(read).as_ref().map(Option::as_ref)
+    }
+
+    /// As the daemon sees it.
+    #[must_use]
+    pub fn view(&self) -> KernelView {
+        KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()) }
+    }
+
+    /// The tree as it goes into an event.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub fn owned_tree(&self) -> Result<Option<Tree>, KernelRefusal> {
+        self.tree().map(Option::<&Tree>::cloned).map_err(Clone::clone)
+    }
+
+    fn mounts(&self) -> Vec<Mount> {
+        let mount = Mount { device: DEVICE.into(), path: MOUNT_POINT.into(), uuid: Some(VOLUME.into()) };
+        self.is_mounted().then_some(mount).into_iter().collect()
+    }
+
+    /// Whether the volume is mounted here.
+    #[must_use]
+    pub fn is_mounted(&self) -> bool {
+        self.mounted_as.is_some()
+    }
+
+    /// The number under which it is mounted.
+    #[must_use]
+    pub fn mounted_as(&self) -> Option<NodeNum> {
+        self.mounted_as
+    }
+
+    /// The local entry's number.
+    #[must_use]
+    pub fn local(&self) -> Option<NodeNum> {
+        self.tree().ok().flatten().and_then(Tree::local).map(|node| node.num)
+    }
+
+    /// Complete entries.
+    #[must_use]
+    pub fn table(&self) -> NodeTable {
+        let nodes = self.tree().ok().flatten().into_iter().flat_map(|tree| tree.nodes.values());
+        nodes.map(|node| (node.num, (node.address.as_ipv4(), node.port.as_u16()))).collect()
+    }
+
+    /// mount.ocfs2, after it has found that all members' tables are equal. `false` if there is no local entry or
+    /// the volume is mounted already.
+    pub fn mount(&mut self) -> bool {
+        let (Some(local), false, Some(region)) = (self.local(), self.is_mounted(), region()) else { return false };
+        let model = self.model();
+        let started = model.start_region(&region, DEVICE).and_then(|()| model.hold_region(&region));
+        self.mounted_as = started.is_ok().then_some(local);
+        self.is_mounted()
+    }
+
+    /// umount and the ocfs2_hb_ctl that follows it. Returns the number it was mounted as.
+    pub fn umount(&mut self) -> Option<NodeNum> {
+        let number = self.mounted_as.take()?;
+        let model = self.model();
+        for peer in model.peers() {
+            NodeNum::new(u32::from(peer)).into_iter().for_each(|peer| model.disconnect(peer));
+        }
+        if let Some(region) = region() {
+            let _gone = model.release_region(&region).and_then(|()| model.stop_region(&region));
+        }
+        Some(number)
+    }
+
+    /// Another program makes an entry by hand.
+    pub fn make_foreign(&mut self, cluster: &str, name: &str, num: u32, address: Ipv4Addr) {
+        let model = self.model();
+        let _exists = model.mkdir(cluster);
+        let dir = format!("{cluster}/node/{name}");
+        let _exists = model.mkdir(&dir);
+        for (attribute, value) in
+            [("ipv4_port", "7777".into()), ("ipv4_address", address.to_string()), ("num", num.to_string())]
+        {
+            let _taken = model.store(&format!("{dir}/{attribute}"), &format!("{value}\n"));
+        }
+    }
+}
+
+fn region() -> Option<RegionName> {
+    RegionName::new(VOLUME).ok()
+}
+
+/// An error of the tree as the core takes it.
+fn refusal(error: &configfs::Error, what: &str) -> KernelRefusal {
+    KernelRefusal { errno: error.errno().unwrap_or(0), path: error.path().display().to_string(), what: what.to_owned() }
+}
+
+/// The errno with this name.
+#[must_use]
+pub fn errno(name: &str) -> Option<Errno> {
+    let known = [
+        Errno::EPERM,
+        Errno::ENOENT,
+        Errno::EIO,
+        Errno::EACCES,
+        Errno::EBUSY,
+        Errno::EEXIST,
+        Errno::EINVAL,
+        Errno::ENOSPC,
+        Errno::ERANGE,
+        Errno::EADDRNOTAVAIL,
+    ];
+    known.into_iter().find(|errno| errno.name() == name)
+}

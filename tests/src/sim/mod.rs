@@ -1,0 +1,10 @@
+//! A whole cluster in one thread and in virtual time.
+
+pub mod agenda;
+pub mod cluster;
+pub mod corosync;
+pub mod host;
+pub mod intruder;
+pub mod kernel;
+pub mod recording;
+pub mod rng;
