@@ -51,8 +51,8 @@ impl Agent {
     }
 
     pub(crate) fn note_waits(&mut self, fx: &mut Effects) {
-        let found = self.find_waits();
         let before = std::mem::take(&mut self.waits.standing);
+        let found = self.with_unfinished(self.find_waits(), &before);
         for old in before.iter().filter(|old| old.told > 0 && !found.iter().any(|wait| same_cause(wait, &old.wait))) {
             fx.notice(Notice::WaitEnded { what: old.wait.to_string(), after_ms: self.now.since(old.since) });
         }
@@ -62,6 +62,17 @@ impl Agent {
         });
         self.waits.standing = standing.collect();
         self.wake_for_waits(fx);
+    }
+
+    /// What a kernel refused is still waited for while it is being tried again.
+    fn with_unfinished(&self, mut found: Vec<Wait>, before: &[Standing]) -> Vec<Wait> {
+        let trying = self.link.up.is_some() && self.agreed.as_ref().is_none_or(|agreed| agreed.step.is_some());
+        for old in before.iter().map(|standing| &standing.wait).filter(|old| trying && is_retried(old)) {
+            if !found.iter().any(|wait| same_cause(wait, old)) {
+                found.push(old.clone());
+            }
+        }
+        found
     }
 
     fn wake_for_waits(&mut self, fx: &mut Effects) {
@@ -140,6 +151,10 @@ impl Agent {
         let configured = self.config.as_ref().map_or(0, |config| config.nodes.len());
         (!agreed.quorate).then(|| Wait::Quorum { here: self.view.ring_nodes().len(), configured })
     }
+}
+
+fn is_retried(wait: &Wait) -> bool {
+    matches!(wait, Wait::AddRefused { .. } | Wait::Held { .. } | Wait::Misaligned { .. })
 }
 
 fn change_waits(agreed: &Agreed) -> Vec<Wait> {
