@@ -1,1 +1,44 @@
-//! Not written yet.
+//! The shell around `agent-core`: what decodes on one side, what acts on the other, and the loop between them.
+//!
+//! ```text
+//! corosync ─ cpg-glue ─ corosync.rs ┐
+//! clients ─ sockets, client, desk ──┤
+//! kernel thread, mounts, configfs ──┼─ inputs.rs ─ daemon.rs: record → core → perform ─ hands.rs ─┬─ cpg-glue
+//! timers, signals, pulse ───────────┘                                                             ├─ kernel.rs ─ configfs
+//!                                                                                                  └─ clients, journal, systemd
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`args`], [`settings`] | the command line; every setting and where it came from |
+//! | [`daemon`] | the loop |
+//! | `inputs`, `corosync`, `resolve`, `sources`, `timers`, `pulse` | decode: what happens → events |
+//! | `hands`, [`kernel`], `run_dir` | act: effects → the world |
+//! | [`sockets`], `client`, `desk`, `events` | the control socket, and what the shell itself answers there |
+//! | [`recorder`], [`replay`] | the flight recorder, and stepping through what it holds |
+//! | [`telemetry`], `service` | the log; what the service manager is told |
+//! | `mountinfo`, `superblock`, `clock` | formats and clocks of the machine |
+
+pub mod args;
+mod client;
+mod clock;
+mod corosync;
+pub mod daemon;
+mod desk;
+mod events;
+mod hands;
+mod inputs;
+pub mod kernel;
+mod mountinfo;
+mod pulse;
+pub mod recorder;
+pub mod replay;
+mod resolve;
+pub mod run_dir;
+mod service;
+pub mod settings;
+pub mod sockets;
+mod sources;
+mod superblock;
+pub mod telemetry;
+mod timers;

@@ -1,2 +1,55 @@
-//! Not written yet.
-fn main() {}
+//! o2cpgd: arguments → settings → run; every way to fail has its exit status.
+
+use agent::args::Args;
+use agent::{daemon, settings::Live, telemetry};
+use clap::Parser;
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The operator can repair it in the settings.
+const SETTINGS: u8 = 2;
+/// Anything else.
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let settings = match args.settings() {
+        Ok(settings) => settings,
+        Err(error) => return failed(&error, SETTINGS),
+    };
+    if args.check_config {
+        return shown(&settings);
+    }
+    let log = match telemetry::install(&settings.in_force().log_level) {
+        Ok(log) => log,
+        Err(error) => return failed(&error, FAILED),
+    };
+    match daemon::run(args.options(), settings, log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, FAILED),
+    }
+}
+
+/// One line: what, and every cause.
+fn failed(error: &dyn Error, status: u8) -> ExitCode {
+    let mut line = format!("o2cpgd: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line += &format!(": {error}");
+        cause = error.source();
+    }
+    // Nobody is left to tell if stderr is closed.
+    _ = writeln!(std::io::stderr(), "{line}");
+    ExitCode::from(status)
+}
+
+fn shown(settings: &Live) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    for setting in settings.show().settings {
+        if writeln!(out, "{} = {:?}  # {}", setting.key, setting.value, setting.origin).is_err() {
+            return ExitCode::from(FAILED);
+        }
+    }
+    ExitCode::SUCCESS
+}

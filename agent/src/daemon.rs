@@ -1,0 +1,294 @@
+//! The loop: next event → record → core → perform.
+
+use crate::clock;
+use crate::corosync::Corosync;
+use crate::desk::Desk;
+use crate::hands::Hands;
+use crate::inputs::{INPUTS_MAX, Inputs, Reading};
+use crate::kernel::{self, Choice, Kernel};
+use crate::pulse::Pulse;
+use crate::recorder::Recorder;
+use crate::run_dir::{self, RunDir};
+use crate::service::Service;
+use crate::settings::Live;
+use crate::sockets;
+use crate::sources;
+use crate::telemetry::{Installed, Level};
+use crate::timers::Timers;
+use agent_core::event::{KernelView, Started};
+use agent_core::status::CONTROL_GROUP;
+use agent_core::{Agent, Effect, Effects, Event};
+use cpg_glue::{Glue, GroupName, run_on_owner_thread};
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::{info, trace, warn};
+
+/// Where a packaged daemon runs.
+pub const DEFAULT_RUN_DIR: &str = "/run/o2cpg";
+
+/// What is decided before the daemon runs, and stays.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose node tree.
+    pub backend: Choice,
+    /// The run directory.
+    pub run_dir: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Tests only: wait so long before each batch of kernel operations.
+    pub kernel_delay: Duration,
+}
+
+/// Why the daemon could not start. Exit status 1.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel can only be changed by root.
+    #[error("the kernel's node tree needs root; run o2cpgd as root, or with --backend model to try it")]
+    NotRoot,
+    /// The run directory, or another daemon in it.
+    #[error(transparent)]
+    RunDir(#[from] run_dir::Error),
+    /// The control socket.
+    #[error(transparent)]
+    Socket(#[from] sockets::Error),
+    /// The node tree.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// The flight recorder's directory.
+    #[error("opening the flight recorder in {path}")]
+    Recorder {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something of the system that is always there.
+    #[error("{what}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No thread to run on.
+    #[error(transparent)]
+    Thread(#[from] cpg_glue::Error),
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let what = what.into();
+    move |source| Error::System { what, source }
+}
+
+/// Runs the daemon to its end.
+pub fn run(options: Options, settings: Live, log: Installed) -> Result<(), Error> {
+    run_on_owner_thread("o2cpgd", async move || Daemon::start(options, settings, log)?.run().await)?
+}
+
+struct Daemon {
+    core: Agent,
+    fx: Effects,
+    inputs: Inputs,
+    hands: Hands,
+    recorder: Rc<RefCell<Recorder>>,
+    service: Rc<Service>,
+    socket: PathBuf,
+    /// Locked until the end.
+    _run_dir: RunDir,
+}
+
+impl Daemon {
+    fn start(options: Options, settings: Live, log: Installed) -> Result<Daemon, Error> {
+        let started_at = clock::now();
+        let in_force = settings.in_force().clone();
+        if matches!(&options.backend, Choice::Kernel(_)) && !nix::unistd::geteuid().is_root() {
+            return Err(Error::NotRoot);
+        }
+        let run_dir = RunDir::take(&options.run_dir, in_force.control_group.as_deref())?;
+        lock_memory(in_force.lock_memory);
+        let folder = run_dir.join("recorder");
+        let recorder = Recorder::open(folder.clone(), in_force.recorder_size_bytes)
+            .map_err(|source| Error::Recorder { path: folder, source })?;
+        let recorder = Rc::new(RefCell::new(recorder));
+
+        let (queue_end, queue) = mpsc::channel(INPUTS_MAX);
+        let (kernel, found, watch) =
+            Kernel::start(&options.backend, in_force.modprobe, options.kernel_delay, queue_end.clone())?;
+        let settings = Rc::new(RefCell::new(settings));
+        let level = Level::of(log);
+        let desk = Rc::new(Desk::new(settings.clone(), level.clone(), recorder.clone(), queue_end.clone()));
+        let dump = dump_to(run_dir.join("dump.jsonl"), desk.clone());
+        sources::signals(&queue_end, dump).map_err(system("taking signals"))?;
+        if let Choice::Kernel(_) = options.backend {
+            sources::mount_table(kernel.clone());
+        }
+        watch.into_iter().for_each(|watch| sources::configfs(watch, kernel.clone()));
+
+        let (glue, reports) = Glue::start(cpg_glue::Options::default());
+        let group = GroupName::new(CONTROL_GROUP).expect("a constant that is a group's name");
+        glue.join(&group).expect("a new glue takes a first group");
+        let service = Rc::new(Service::new(started_at));
+        let timers = Timers::default();
+        let started = started(&options, &in_force, &run_dir, found.clone(), started_at.0)?;
+        let mut daemon = Daemon {
+            core: Agent::new(),
+            fx: Effects::default(),
+            inputs: Inputs {
+                glue: reports,
+                queue,
+                queue_end,
+                timers: timers.clone(),
+                kernel: kernel.clone(),
+                settings,
+                level,
+                pulse: Pulse::new(started_at, service.watchdog()),
+                service: service.clone(),
+                corosync: Corosync::default(),
+                read: Reading::default(),
+                pending: VecDeque::new(),
+                is_local: is_local(&found),
+            },
+            hands: Hands {
+                glue,
+                group,
+                kernel,
+                state: run_dir.state_file(),
+                timers,
+                desk: desk.clone(),
+                unsaved: None,
+                exit: None,
+            },
+            recorder,
+            service,
+            socket: options.socket,
+            _run_dir: run_dir,
+        };
+        daemon.handle(Event::Started(Box::new(started)));
+        sockets::listen(&daemon.socket, &daemon._run_dir, &desk)?;
+        daemon.service.lose_patience_later();
+        Ok(daemon)
+    }
+
+    async fn run(mut self) -> Result<(), Error> {
+        while let Some(event) = self.inputs.next().await {
+            self.handle(event);
+            if self.hands.exit.is_some() {
+                break;
+            }
+        }
+        self.leave().await;
+        Ok(())
+    }
+
+    /// One event through the core. The only place that traces events and effects.
+    fn handle(&mut self, event: Event) {
+        let now = self.inputs.now();
+        trace!(tick = now.0, ?event, "event");
+        self.recorder.borrow_mut().before(now, &event, &self.core);
+        self.core.handle(now, event, &mut self.fx);
+        self.recorder.borrow_mut().after(self.fx.as_slice());
+        let mut news = false;
+        for effect in self.fx.drain() {
+            trace!(?effect, "effect");
+            news |= matches!(effect, Effect::Notice(_));
+            self.hands.perform(now, effect);
+        }
+        if news && self.service.listens() {
+            self.service.tell(&self.core.status());
+        }
+    }
+
+    /// Leaves corosync within the glue's own deadline; the answers that clients still get go out meanwhile.
+    async fn leave(mut self) {
+        self.service.stopping();
+        self.hands.glue.close();
+        while self.inputs.glue.next().await.is_some() {}
+        if let Err(error) = fs::remove_file(&self.socket) {
+            warn!(socket = %self.socket.display(), %error, "the control socket stays behind");
+        }
+        info!("ended, the kernel is left as it is");
+    }
+}
+
+fn is_local(found: &KernelView) -> bool {
+    let tree = found.tree.as_ref().and_then(|tree| tree.as_ref().ok()).and_then(Option::as_ref);
+    tree.is_some_and(|tree| tree.local().is_some())
+}
+
+fn started(
+    options: &Options,
+    settings: &crate::settings::Settings,
+    run_dir: &RunDir,
+    kernel: KernelView,
+    started_ms: u64,
+) -> Result<Started, Error> {
+    let proc = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(system(path));
+    let boot_id = proc("/proc/sys/kernel/random/boot_id")?;
+    let not_an_id = || system("reading the boot id")(io::Error::new(io::ErrorKind::InvalidData, boot_id.clone()));
+    Ok(Started {
+        boot_id: parse_boot_id(&boot_id).ok_or_else(not_an_id)?,
+        started_ms,
+        release: env!("CARGO_PKG_VERSION").into(),
+        backend: options.backend.as_str().into(),
+        hostname: proc("/proc/sys/kernel/hostname")?,
+        kernel_release: proc("/proc/sys/kernel/osrelease")?,
+        policy: settings.policy.clone(),
+        saved: run_dir.state_file().read(),
+        kernel,
+        pid: std::process::id(),
+    })
+}
+
+/// `1b4e28ba-2fa1-11d2-883f-0016d3cca427`.
+fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
+    let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()
+}
+
+/// Only what is in use: a stack of 8 MiB of which a page is touched costs a page.
+fn lock_memory(wanted: bool) {
+    const MCL_ONFAULT: i32 = 4; // linux asm-generic/mman-common.h
+    let flags = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(MCL_ONFAULT);
+    if let Some(error) = wanted.then(|| mlockall(flags)).and_then(Result::err) {
+        warn!(%error, "the memory is not locked");
+    }
+}
+
+/// SIGUSR1.
+fn dump_to(path: PathBuf, desk: Rc<Desk>) -> impl Fn() {
+    move || match copy(&desk, &path) {
+        Ok(len) => info!(path = %path.display(), len, "recording dumped"),
+        Err(error) => warn!(path = %path.display(), %error, "the recording is not dumped"),
+    }
+}
+
+fn copy(desk: &Desk, path: &Path) -> io::Result<usize> {
+    let mut bytes = Vec::new();
+    for mut file in desk.recording()? {
+        file.read_to_end(&mut bytes)?;
+    }
+    fs::File::create(path)?.write_all(&bytes)?;
+    Ok(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_id_is_sixteen_bytes() {
+        let id = parse_boot_id("1b4e28ba-2fa1-11d2-883f-0016d3cca427").unwrap();
+        assert_eq!((id[0], id[15]), (0x1b, 0x27));
+        for bad in ["", "1b4e28ba", "1b4e28ba-2fa1-11d2-883f-0016d3cca4277", "xb4e28ba-2fa1-11d2-883f-0016d3cca427"] {
+            assert!(parse_boot_id(bad).is_none(), "{bad}");
+        }
+    }
+}

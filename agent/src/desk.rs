@@ -1,0 +1,145 @@
+//! What the clients of the control socket share with the daemon: questions under way, and everything the shell itself can
+//! answer (events, log, settings, recording, groups of corosync).
+//!
+//! To the core a [`ClientId`] is one question, not one connection: it gets a new id each time, so that an answer that comes
+//! after its deadline cannot be taken for the answer to the next question.
+
+mod cpg_list;
+
+use crate::events::Events;
+use crate::inputs::Input;
+use crate::recorder::Recorder;
+use crate::settings::Live;
+use crate::telemetry::Level;
+use agent_core::Event;
+use agent_core::ids::ClientId;
+use proto::control::api::{self, refusal::Kind, response::Answer};
+use proto::control::{Ask, LogChange};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Clients that may ask corosync at a time: each costs a thread.
+const CPG_LISTS_MAX: usize = 2;
+
+/// One for the daemon.
+pub(crate) struct Desk {
+    pub(crate) events: Events,
+    pub(crate) settings: Rc<RefCell<Live>>,
+    pub(crate) level: Level,
+    pub(crate) recorder: Rc<RefCell<Recorder>>,
+    inputs: mpsc::Sender<Input>,
+    waiting: RefCell<BTreeMap<ClientId, oneshot::Sender<Answer>>>,
+    last_id: Cell<u64>,
+    cpg_lists: Semaphore,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        settings: Rc<RefCell<Live>>,
+        level: Level,
+        recorder: Rc<RefCell<Recorder>>,
+        inputs: mpsc::Sender<Input>,
+    ) -> Desk {
+        Desk {
+            events: Events::default(),
+            settings,
+            level,
+            recorder,
+            inputs,
+            waiting: RefCell::default(),
+            last_id: Cell::new(0),
+            cpg_lists: Semaphore::new(CPG_LISTS_MAX),
+        }
+    }
+
+    /// Asks the core. Dropping the question without its answer takes it back.
+    pub(crate) async fn ask(self: &Rc<Self>, ask: Ask) -> Question {
+        let id = ClientId(self.last_id.get() + 1);
+        self.last_id.set(id.0);
+        let (sender, answer) = oneshot::channel();
+        self.waiting.borrow_mut().insert(id, sender);
+        _ = self.inputs.send(Input::Event(Event::Asked(id, ask))).await;
+        Question { id, answer, desk: self.clone() }
+    }
+
+    /// The core's answer. Nobody may wait for it any more; that changes nothing.
+    pub(crate) fn deliver(&self, client: ClientId, response: Box<api::Response>) {
+        if let (Some(sender), Some(answer)) = (self.waiting.borrow_mut().remove(&client), response.answer) {
+            _ = sender.send(answer);
+        }
+    }
+
+    async fn take_back(&self, id: ClientId) {
+        if self.waiting.borrow_mut().remove(&id).is_some() {
+            _ = self.inputs.send(Input::Event(Event::ClientGone(id))).await;
+        }
+    }
+
+    pub(crate) fn config(&self) -> Answer {
+        Answer::Config(self.settings.borrow().show())
+    }
+
+    pub(crate) fn log(&self, change: Option<LogChange>) -> Answer {
+        if let Some(LogChange { directives, for_s }) = change {
+            let back_after = for_s.map(|seconds| Duration::from_secs(u64::from(seconds)));
+            if let Err(error) = self.level.set(&directives, back_after) {
+                return no(Kind::Usage, &error.to_string(), "", "for example: o2cpg log set info,cpg_glue=trace");
+            }
+        }
+        let shown = self.level.show();
+        let back_in_s = shown.back_in.map_or(0, |left| u32::try_from(left.as_secs().max(1)).unwrap_or(u32::MAX));
+        Answer::Log(api::Log { directives: shown.directives, configured: shown.configured, back_in_s })
+    }
+
+    /// The files of the recorder, older first.
+    pub(crate) fn recording(&self) -> io::Result<Vec<File>> {
+        self.recorder.borrow_mut().files()
+    }
+
+    /// Asks corosync on a thread of its own.
+    pub(crate) async fn cpg_list(&self, within: Duration) -> Answer {
+        let Ok(_permit) = self.cpg_lists.try_acquire() else {
+            return no(Kind::Failed, "corosync is being asked already", "it does not answer", "corosync-cfgtool -s");
+        };
+        let (sender, answer) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("o2cpgd-cpglist".into());
+        let asked = thread.spawn(move || _ = sender.send(cpg_list::ask(within)));
+        match (asked, answer.await) {
+            (Ok(_), Ok(answer)) => answer,
+            (Err(error), _) => no(Kind::Failed, "starting a thread", &error.to_string(), ""),
+            (Ok(_), Err(_)) => no(Kind::Failed, "asking corosync", "the thread ended without an answer", ""),
+        }
+    }
+}
+
+/// A question to the core.
+pub(crate) struct Question {
+    id: ClientId,
+    answer: oneshot::Receiver<Answer>,
+    desk: Rc<Desk>,
+}
+
+impl Question {
+    /// The answer. Safe to drop and call again.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        match (&mut self.answer).await {
+            Ok(answer) => answer,
+            Err(_) => no(Kind::Failed, "the daemon is ending", "", "systemctl status o2cpgd"),
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(crate) async fn take_back(self) {
+        self.desk.take_back(self.id).await;
+    }
+}
+
+/// A "no" with what, why and what to do.
+pub(crate) fn no(kind: Kind, what: &str, cause: &str, fix: &str) -> Answer {
+    Answer::Refusal(api::Refusal { kind: kind.into(), what: what.into(), cause: cause.into(), fix: fix.into() })
+}

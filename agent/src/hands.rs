@@ -1,0 +1,84 @@
+//! Performs each effect, in order. Every side effect of the core starts here; nothing waits.
+
+use crate::desk::Desk;
+use crate::kernel::Kernel;
+use crate::run_dir::StateFile;
+use crate::telemetry;
+use crate::timers::Timers;
+use agent_core::Effect;
+use agent_core::effect::{Exit, ShutdownVerdict};
+use agent_core::event::KernelRefusal;
+use agent_core::ids::Tick;
+use agent_core::saved::Saved;
+use cpg_glue::{Glue, GroupName, Verdict};
+use proto::peer::Message;
+use std::rc::Rc;
+use std::time::Duration;
+use tracing::{debug, warn};
+
+/// What the effects act on.
+pub(crate) struct Hands {
+    pub(crate) glue: Glue,
+    pub(crate) group: GroupName,
+    pub(crate) kernel: Kernel,
+    pub(crate) state: StateFile,
+    pub(crate) timers: Timers,
+    pub(crate) desk: Rc<Desk>,
+    /// Why the state file could not be written; the batch that it announces must not run then.
+    pub(crate) unsaved: Option<KernelRefusal>,
+    /// Set by the last effect of all.
+    pub(crate) exit: Option<Exit>,
+}
+
+impl Hands {
+    pub(crate) fn perform(&mut self, now: Tick, effect: Effect) {
+        match effect {
+            Effect::Multicast(message) => self.multicast(&message),
+            Effect::Save(saved) => self.save(&saved),
+            Effect::Kernel(op, ops) => self.kernel.apply(op, self.unsaved.clone().map_or(Ok(ops), Err)),
+            Effect::LookAtKernel => self.kernel.look(true),
+            Effect::Reply(client, response) => self.desk.deliver(client, response),
+            Effect::SetTimer(token, after_ms) => self.timers.set(token, Duration::from_millis(after_ms)),
+            Effect::AnswerShutdown(verdict) => self.answer_shutdown(verdict),
+            Effect::Notice(notice) => {
+                telemetry::tell(&notice);
+                self.desk.events.push(now, &notice);
+            }
+            Effect::LeaveGroup => {
+                if let Err(refused) = self.glue.leave(&self.group) {
+                    debug!(%refused, "not left");
+                }
+            }
+            Effect::Exit(exit) => self.exit = Some(exit),
+        }
+    }
+
+    /// What cannot be sent is missed by its sender, who hears its own messages; so it is not lost in silence.
+    fn multicast(&self, message: &Message) {
+        if let Err(refused) = self.glue.multicast(&self.group, message.encode()) {
+            match refused {
+                cpg_glue::Refused::Down => debug!(%refused, "not sent"),
+                refused => warn!(%refused, "not sent"),
+            }
+        }
+    }
+
+    fn save(&mut self, saved: &Saved) {
+        let refusal = |error: std::io::Error| KernelRefusal {
+            errno: error.raw_os_error().unwrap_or(0),
+            path: self.state.path().display().to_string(),
+            what: format!("write the state file ({error})"),
+        };
+        self.unsaved = self.state.write(saved).err().map(refusal);
+    }
+
+    fn answer_shutdown(&self, verdict: ShutdownVerdict) {
+        let verdict = match verdict {
+            ShutdownVerdict::Yes => Verdict::Yes,
+            ShutdownVerdict::No => Verdict::No,
+        };
+        if let Err(refused) = self.glue.answer_shutdown(verdict) {
+            warn!(%refused, "corosync's question is not answered");
+        }
+    }
+}

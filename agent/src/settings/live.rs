@@ -1,0 +1,263 @@
+//! Settings while the daemon runs: what is in force, and what waits for a safe moment and why.
+
+use super::keys::{self, When};
+use super::{Error, Given, Layer, Origin, Settings, Values, command_line, from_file};
+use proto::control::api;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The layers, and what came of them.
+#[derive(Debug)]
+pub struct Live {
+    path: Option<PathBuf>,
+    file: Layer,
+    cmap: Layer,
+    arguments: Layer,
+    in_force: Settings,
+    pending: BTreeMap<String, Pending>,
+    /// The first reading of cmap belongs to the start.
+    cmap_was_read: bool,
+    /// Why the section of corosync.conf is not taken.
+    cmap_refused: Option<String>,
+}
+
+/// A value that is not taken yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pending {
+    text: String,
+    origin: Origin,
+    why: &'static str,
+}
+
+/// What a new reading changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// The core's policy.
+    pub policy: bool,
+    /// The link whose addresses are used.
+    pub link: bool,
+    /// The log's directives.
+    pub log_level: bool,
+}
+
+impl Live {
+    /// Reads file and command line. `path`: as named on the command line; without it the default file, if it is there.
+    pub fn start(path: Option<&Path>, pairs: &[String]) -> Result<Live, Error> {
+        let (file, arguments) = (from_file(path)?, command_line(pairs)?);
+        let in_force = Settings::checked(Settings::merged(&[&file, &arguments])?)?;
+        Ok(Live {
+            path: path.map(Path::to_owned),
+            file,
+            cmap: Layer::new(),
+            arguments,
+            in_force,
+            pending: BTreeMap::new(),
+            cmap_was_read: false,
+            cmap_refused: None,
+        })
+    }
+
+    /// What holds.
+    #[must_use]
+    pub fn in_force(&self) -> &Settings {
+        &self.in_force
+    }
+
+    /// Takes our section of corosync's configuration, keys without `o2cpg.`. A section with a mistake is not taken at
+    /// all: what was in force stays.
+    pub fn cmap_read(&mut self, own: &BTreeMap<String, String>, is_local: bool) -> Result<Changed, Error> {
+        let given = |(key, text): (&String, &String)| Given {
+            key: key.clone(),
+            text: text.clone(),
+            origin: Origin::Cmap(key.clone()),
+        };
+        let before = std::mem::replace(&mut self.cmap, own.iter().map(given).collect());
+        let first = !std::mem::replace(&mut self.cmap_was_read, true);
+        let changed = self.take(is_local && !first, first);
+        self.cmap_refused = changed.as_ref().err().map(ToString::to_string);
+        if changed.is_err() {
+            self.cmap = before;
+        }
+        changed
+    }
+
+    /// Reads the file again. A file with a mistake is not taken.
+    pub fn file_again(&mut self, is_local: bool) -> Result<Changed, Error> {
+        let file = from_file(self.path.as_deref())?;
+        let before = std::mem::replace(&mut self.file, file);
+        let changed = self.take(is_local, false);
+        if changed.is_err() {
+            self.file = before;
+        }
+        changed
+    }
+
+    /// Looks again at what is pending; cheap when nothing is.
+    pub fn reconsider(&mut self, is_local: bool) -> Changed {
+        if self.pending.is_empty() {
+            return Changed::default();
+        }
+        self.take(is_local, false).unwrap_or_default()
+    }
+
+    fn take(&mut self, is_local: bool, starting: bool) -> Result<Changed, Error> {
+        let wanted = Settings::merged(&[&self.file, &self.cmap, &self.arguments])?;
+        Settings::checked(wanted.clone())?;
+        let (values, pending) = self.part(wanted, is_local, starting);
+        let next = Settings::checked(values)?;
+        let changed = Changed {
+            policy: next.policy != self.in_force.policy,
+            link: next.link != self.in_force.link,
+            log_level: next.log_level != self.in_force.log_level,
+        };
+        (self.in_force, self.pending) = (next, pending);
+        Ok(changed)
+    }
+
+    /// Parts what is wanted into what may hold from here on and what has to wait.
+    fn part(&self, wanted: Values, is_local: bool, starting: bool) -> (Values, BTreeMap<String, Pending>) {
+        let mut values = wanted.clone();
+        let mut pending = BTreeMap::new();
+        let held = self.in_force.values.keys().chain(wanted.keys());
+        for key in held.filter(|key| self.text(key) != wanted.get(*key).map(|(text, _)| text.as_str())) {
+            let Some(why) = why_not_now(key, is_local, starting) else { continue };
+            let (text, origin) = wanted.get(key).cloned().unwrap_or_else(|| ("(not set)".into(), Origin::Default));
+            pending.insert(key.clone(), Pending { text, origin, why });
+            match self.in_force.values.get(key) {
+                Some(value) => values.insert(key.clone(), value.clone()),
+                None => values.remove(key),
+            };
+        }
+        (values, pending)
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.in_force.values.get(key).map(|(text, _)| text.as_str())
+    }
+
+    /// Every setting with its origin, and what waits.
+    #[must_use]
+    pub fn show(&self) -> api::Config {
+        let waits = |key: &str| {
+            let pending = self.pending.get(key);
+            pending.map_or_else(String::new, |it| format!("{} from {}: {}", it.text, it.origin, it.why))
+        };
+        let setting = |(key, (value, origin)): (&String, &(String, Origin))| api::config::Setting {
+            key: key.clone(),
+            value: value.clone(),
+            origin: origin.to_string(),
+            pending: waits(key),
+        };
+        let unset = self.pending.keys().filter(|key| !self.in_force.values.contains_key(*key));
+        let unset = unset.map(|key| api::config::Setting {
+            key: key.clone(),
+            value: String::new(),
+            origin: Origin::Default.to_string(),
+            pending: waits(key),
+        });
+        let refused = self.cmap_refused.iter().map(|why| api::config::Setting {
+            key: "o2cpg".into(),
+            value: String::new(),
+            origin: "corosync.conf".into(),
+            pending: format!("the section is not taken: {why}"),
+        });
+        let settings = self.in_force.values.iter().map(setting).chain(unset).chain(refused).collect();
+        api::Config { schema: "o2cpg.config/1".into(), settings }
+    }
+}
+
+fn why_not_now(key: &str, is_local: bool, starting: bool) -> Option<&'static str> {
+    match keys::find(key)?.when {
+        When::NotWhileLocal if is_local => Some(
+            "this node is in the table with the former value; taken at the next start of o2cpgd without mounted volumes",
+        ),
+        When::Start if !starting => Some("taken at the next start of o2cpgd"),
+        When::Start => Some("read before corosync is asked: set it in the file"),
+        When::NotWhileLocal | When::Live => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+    }
+
+    fn live(text: &str) -> (tempfile::TempDir, Live) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("o2cpg.toml");
+        std::fs::write(&path, text).unwrap();
+        let live = Live::start(Some(&path), &["o2cb.reconnect_delay_ms=900".to_owned()]).unwrap();
+        (dir, live)
+    }
+
+    fn shown(live: &Live, key: &str) -> (String, String, String) {
+        let config = live.show();
+        let it = config.settings.into_iter().find(|it| it.key == key).expect("shown");
+        (it.value, it.origin, it.pending)
+    }
+
+    #[test]
+    fn each_layer_wins_over_the_one_before_and_says_so() {
+        let (dir, mut live) = live("[o2cb]\nport = 7000\ndead_threshold = 41\n");
+        live.cmap_read(&own(&[("o2cb.dead_threshold", "51"), ("o2cb.reconnect_delay_ms", "800")]), false).unwrap();
+        let file = dir.path().join("o2cpg.toml");
+        let port = ("7000".to_owned(), format!("{}:2", file.display()), String::new());
+        assert_eq!(shown(&live, "o2cb.port"), port);
+        let threshold = shown(&live, "o2cb.dead_threshold");
+        assert_eq!(threshold, ("51".into(), "corosync.conf (cmap o2cpg.o2cb.dead_threshold)".into(), String::new()));
+        let delay = ("900".to_owned(), "command line".to_owned(), String::new());
+        assert_eq!(shown(&live, "o2cb.reconnect_delay_ms"), delay);
+        assert_eq!(shown(&live, "link").1, "default");
+    }
+
+    #[test]
+    fn the_first_reading_of_cmap_counts_even_over_an_adopted_entry() {
+        let (_dir, mut live) = live("");
+        let changed = live.cmap_read(&own(&[("o2cb.dead_threshold", "51")]), true).unwrap();
+        assert!(changed.policy);
+        assert_eq!(live.in_force().policy.attributes.dead_threshold, 51);
+    }
+
+    #[test]
+    fn an_unsafe_change_waits_while_the_entry_is_local_and_is_taken_after() {
+        let (_dir, mut live) = live("");
+        live.cmap_read(&own(&[]), false).unwrap();
+        let changed = live.cmap_read(&own(&[("o2cb.port", "7001"), ("log.level", "debug")]), true).unwrap();
+        assert_eq!(changed, Changed { log_level: true, ..Changed::default() });
+        let (value, _, pending) = shown(&live, "o2cb.port");
+        assert_eq!(value, "7777");
+        assert!(pending.starts_with("7001 from corosync.conf (cmap o2cpg.o2cb.port): this node is in the table"));
+        assert!(live.reconsider(false).policy);
+        assert_eq!(shown(&live, "o2cb.port").0, "7001");
+        assert_eq!(shown(&live, "o2cb.port").2, "");
+    }
+
+    #[test]
+    fn a_mistake_in_corosync_conf_changes_nothing_and_is_shown() {
+        let (_dir, mut live) = live("");
+        live.cmap_read(&own(&[("o2cb.port", "7001")]), false).unwrap();
+        let error = live.cmap_read(&own(&[("o2cb.prot", "7002")]), false).expect_err("unknown");
+        assert!(error.to_string().contains("did you mean \"o2cb.port\"?"), "{error}");
+        assert_eq!(live.in_force().policy.port, 7001);
+        assert!(shown(&live, "o2cpg").2.contains("o2cb.prot"));
+    }
+
+    #[test]
+    fn a_file_with_a_mistake_is_not_taken_at_a_hangup() {
+        let (dir, mut live) = live("[log]\nlevel = \"warn\"\n");
+        std::fs::write(dir.path().join("o2cpg.toml"), "[log]\nlevl = \"debug\"\n").unwrap();
+        live.file_again(false).expect_err("unknown key");
+        assert_eq!(live.in_force().log_level, "warn");
+        std::fs::write(dir.path().join("o2cpg.toml"), "[log]\nlevel = \"debug\"\n").unwrap();
+        assert!(live.file_again(false).unwrap().log_level);
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let error = Live::start(Some(Path::new("/nonexistent/o2cpg.toml")), &[]).expect_err("missing");
+        assert_eq!(error.to_string(), "reading /nonexistent/o2cpg.toml");
+    }
+}

@@ -1,0 +1,150 @@
+//! The control socket: listening, who may connect, and how many.
+
+use crate::client::Conversation;
+use crate::desk::Desk;
+use crate::run_dir::{self, RunDir};
+use std::cell::Cell;
+use std::io;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::spawn_local;
+use tracing::{debug, info, warn};
+
+/// Connections at a time. The last of them are kept for root: whoever may only look cannot lock the operator out.
+const CLIENTS_MAX: usize = 64;
+/// Connections of others than root.
+const OTHERS_MAX: usize = 48;
+/// After an accept that failed (no descriptors left), to give somebody time to close one.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody answers on it.
+    #[error("another daemon listens on {0}")]
+    Taken(PathBuf),
+    /// A system call.
+    #[error("{what} {path}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its mode.
+    #[error(transparent)]
+    Mode(#[from] run_dir::Error),
+}
+
+/// Listens, and serves each client in a task of its own.
+pub(crate) fn listen(path: &Path, run_dir: &RunDir, desk: &Rc<Desk>) -> Result<(), Error> {
+    remove_stale(path)?;
+    let failed = |source| Error::Io { what: "listening on", path: path.to_owned(), source };
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    run_dir.share_socket(path)?;
+    info!(socket = %path.display(), "control socket");
+    spawn_local(accept(listener, desk.clone()));
+    Ok(())
+}
+
+/// A daemon that was killed leaves its socket behind; nobody answers on it.
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    match StdStream::connect(path) {
+        Ok(_) => Err(Error::Taken(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let failed = |source| Error::Io { what: "removing the stale socket", path: path.to_owned(), source };
+            std::fs::remove_file(path).map_err(failed)
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+async fn accept(listener: UnixListener, desk: Rc<Desk>) {
+    let (all, others) = (Seats::of(CLIENTS_MAX), Seats::of(OTHERS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "a client cannot be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        let Some(is_root) = is_root(&stream) else { continue };
+        let seats = (all.take(), if is_root { None } else { Some(others.take()) });
+        let (Some(seat), None | Some(Some(_))) = (seats.0, &seats.1) else {
+            debug!("too many clients");
+            continue;
+        };
+        let conversation = Conversation::new(stream, is_root, desk.clone());
+        spawn_local(async move {
+            let _seats = (seat, seats.1);
+            conversation.run().await;
+        });
+    }
+}
+
+/// The kernel's word on who connected. A daemon that does not run as root serves its own user like root.
+fn is_root(stream: &UnixStream) -> Option<bool> {
+    let peer = stream.peer_cred().map_err(|error| debug!(%error, "a client without credentials")).ok()?;
+    debug!(uid = peer.uid(), pid = peer.pid(), "client");
+    Some(peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw())
+}
+
+/// A number of seats.
+#[derive(Clone)]
+struct Seats(Rc<Cell<usize>>);
+
+/// A seat taken; free again when dropped.
+struct Seat(Rc<Cell<usize>>);
+
+impl Seats {
+    fn of(number: usize) -> Seats {
+        Seats(Rc::new(Cell::new(number)))
+    }
+
+    fn take(&self) -> Option<Seat> {
+        let left = self.0.get().checked_sub(1)?;
+        self.0.set(left);
+        Some(Seat(self.0.clone()))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener as StdListener;
+
+    #[test]
+    fn a_seat_is_free_again_when_its_client_is_gone() {
+        let seats = Seats::of(1);
+        let seat = seats.take();
+        assert!(seat.is_some() && seats.take().is_none());
+        drop(seat);
+        assert!(seats.take().is_some());
+    }
+
+    #[test]
+    fn a_stale_socket_goes_and_a_live_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let live = StdListener::bind(&path).unwrap();
+        assert!(matches!(remove_stale(&path), Err(Error::Taken(_))));
+        drop(live);
+        assert!(path.exists());
+        remove_stale(&path).unwrap();
+        assert!(!path.exists());
+        remove_stale(&path).unwrap();
+    }
+}
