@@ -3,10 +3,11 @@
 
 use crate::event::Started;
 use crate::saved::Saved;
+use crate::tree;
 use configfs::{Node, Tree};
 use proto::peer::{Entry, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What was made of one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ pub struct Found {
     /// The table as agreed before, if it still means something.
     pub table: Option<Table>,
     /// Entries that are ours.
-    pub written: BTreeMap<u8, Entry>,
+    pub written: BTreeSet<Entry>,
     /// Why this node may not take part.
     pub conflict: Option<String>,
 }
@@ -113,19 +114,19 @@ fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
     found.say(Word::Adopted, &format!("cluster {}", tree.name), "ours");
     found.table.clone_from(&saved.table);
     for node in tree.nodes.values() {
-        match saved.written.get(&node.num.as_u8()) {
-            Some(entry) if entry.name == node.name.as_str() && entry.address == node.address.as_ipv4() => {
+        match saved.written.iter().find(|entry| tree::same(entry, node)) {
+            Some(entry) => {
                 found.say(Word::Adopted, &thing(node), "as we wrote it");
-                found.written.insert(entry.number, entry.clone());
+                found.written.insert(entry.clone());
             }
-            Some(_) | None => found.say(Word::Foreign, &thing(node), "not in our state file"),
+            None => found.say(Word::Foreign, &thing(node), "not in our state file"),
         }
     }
     for name in tree.incomplete.keys() {
-        match saved.written.values().find(|entry| entry.name == name.as_str()) {
+        match saved.written.iter().find(|entry| entry.name == name.as_str()) {
             Some(entry) => {
                 found.say(Word::Adopted, &format!("node {name}"), "half made by us");
-                found.written.insert(entry.number, entry.clone());
+                found.written.insert(entry.clone());
             }
             None => found.say(Word::Foreign, &format!("node {name}"), "half made, not by us"),
         }
@@ -134,7 +135,7 @@ fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
         let state = if region.heartbeats() { "heartbeats" } else { "does not heartbeat" };
         found.say(Word::Foreign, &format!("region {name}"), &format!("made by mount.ocfs2 or o2cb; {state}"));
     }
-    let lost = saved.written.values().filter(|entry| !found.written.contains_key(&entry.number)).cloned();
+    let lost = saved.written.difference(&found.written).cloned();
     for entry in lost.collect::<Vec<_>>() {
         found.say(Word::Dropped, &format!("node {}", entry.name), "no longer in the kernel");
     }

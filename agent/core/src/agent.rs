@@ -68,6 +68,8 @@ pub struct Link {
     pub why: String,
     /// The call that does not return.
     pub stuck: Option<String>,
+    /// It broke, and we have not been in a quorate view since: that we are alone means nothing yet.
+    pub returning: bool,
     /// When the present view began.
     pub view_since: Tick,
     /// Own messages that have not come back yet.
@@ -220,7 +222,7 @@ impl Agent {
 
     fn corosync_up(&mut self, connected: Connected, fx: &mut Effects) {
         fx.notice(Notice::CorosyncUp { nodeid: connected.member.nodeid });
-        self.link = Link { view_since: self.now, ..Link::default() };
+        self.link = Link { returning: self.link.returning, view_since: self.now, ..Link::default() };
         self.view = View::of(connected.member);
         self.exchange = Exchange::default();
         self.agreed = None;
@@ -230,7 +232,7 @@ impl Agent {
     fn corosync_lost(&mut self, why: String, fx: &mut Effects) {
         fx.notice(Notice::CorosyncLost { why: why.clone() });
         self.remember_view();
-        self.link = Link { why, ..Link::default() };
+        self.link = Link { why, returning: true, ..Link::default() };
         self.view = View::default();
         self.exchange = Exchange::default();
         self.agreed = None;
@@ -332,7 +334,7 @@ impl Agent {
     fn ring_timer(&mut self, timer: Timer, fx: &mut Effects) {
         match timer {
             Timer::Deaf => self.link.deaf = self.link.unheard > 0,
-            Timer::HelloAgain => self.exchange.owed = true,
+            Timer::HelloAgain => self.exchange.owed |= self.is_concerned(),
             Timer::ProposeAgain => self.propose_again(fx),
             Timer::GoodbyeLost => self.leave_now(fx),
             Timer::Reminder => self.remind(fx),

@@ -96,10 +96,11 @@ impl Agent {
             let members = agreed.hellos.keys().map(|member| member.nodeid).collect();
             fx.notice(Notice::View { ring, members, quorate: agreed.quorate });
         }
+        let own = self.own_entry().err();
         for (member, standing) in &agreed.standing {
-            if let Standing::Refused(refusal) = standing {
-                fx.notice(refused(*member, refusal));
-            }
+            let Standing::Refused(refusal) = standing else { continue };
+            let says_so_itself = self.member() == Some(*member) && matches!(refusal, Refusal::SaysUnfit(_));
+            fx.notice(refused(*member, own.as_ref().filter(|_| says_so_itself).unwrap_or(refusal)));
         }
         for (member, refusal) in &agreed.troubles {
             fx.notice(refused(*member, refusal));
@@ -207,18 +208,23 @@ impl Agent {
 
     /// What a kernel refused may be possible later: whoever is concerned says Hello again, with back-off.
     fn retry_if_refused(&mut self, fx: &mut Effects) {
-        let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return };
-        let kernel_refused = matches!(agreed.standing.get(&me), Some(Standing::Refused(Refusal::Kernel(_))));
-        let add_refused = agreed.refused.values().any(|(entry, _, _)| entry.nodeid == me.nodeid);
-        let concerned = kernel_refused || add_refused || agreed.misaligned.contains_key(&me);
-        if concerned && !self.timers.is_running(Timer::HelloAgain) {
+        if self.is_concerned() && !self.timers.is_running(Timer::HelloAgain) {
             self.timers.set(Timer::HelloAgain, backoff_ms(self.tries.hello), fx);
             self.tries.hello += 1;
         }
+        let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return };
         if agreed.proposer() == Some(me) && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
             self.timers.set(Timer::ProposeAgain, backoff_ms(self.tries.propose), fx);
             self.tries.propose += 1;
         }
+    }
+
+    /// Whether a kernel refused something that this node asks for or lacks.
+    pub(crate) fn is_concerned(&self) -> bool {
+        let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return false };
+        let kernel_refused = matches!(agreed.standing.get(&me), Some(Standing::Refused(Refusal::Kernel(_))));
+        let add_refused = agreed.refused.values().any(|(entry, _, _)| entry.nodeid == me.nodeid);
+        kernel_refused || add_refused || agreed.misaligned.contains_key(&me)
     }
 
     /// Says what we are, when it is owed, our kernel is at rest and quorum has spoken about this ring.
@@ -230,7 +236,8 @@ impl Agent {
         self.exchange.owed = false;
         self.exchange.outstanding += 1;
         self.exchange.told = hello.live;
-        self.settled = Some(Previous { ring, quorate: hello.quorate });
+        self.link.returning &= !hello.quorate;
+        self.settled = (!self.link.returning).then_some(Previous { ring, quorate: hello.quorate });
         self.say(Body::Hello(Box::new(hello)), fx);
     }
 

@@ -178,8 +178,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::SameAddress { address, other } => write!(f, "the nodelist gives {address} to node {other} too"),
             Refusal::SameNumber { number, other } => write!(f, "node {other} has o2cb number {number} too"),
-            Refusal::NodeName { name, rule } => write!(f, "node name {name:?} cannot be used: {rule}"),
-            Refusal::ClusterName { name, rule } => write!(f, "cluster name {name:?} cannot be used: {rule}"),
+            Refusal::NodeName { rule, .. } | Refusal::ClusterName { rule, .. } => f.write_str(rule),
             Refusal::SaysUnfit(text) => f.write_str(text),
             Refusal::Mismatch { block, ours, theirs } => {
                 write!(f, "{block} differs: the cluster has {ours}, this node {theirs}")

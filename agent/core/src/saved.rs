@@ -2,7 +2,7 @@
 
 use proto::peer::{Entry, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Written before each kernel change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,7 @@ pub struct Saved {
     pub cluster: String,
     /// The table as last agreed.
     pub table: Option<Table>,
-    /// Every entry we made or were about to make, by number. A kernel entry that is not here is not ours.
-    pub written: BTreeMap<u8, Entry>,
+    /// Every entry we made or were about to make; two of one number where one was to replace the other. A kernel
+    /// entry that is not here is not ours.
+    pub written: BTreeSet<Entry>,
 }

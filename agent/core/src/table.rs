@@ -8,7 +8,8 @@
 //! add J        Install{J}  every member writes J's entry      all done → the table has J
 //!                                                             one refused → Undo on the others, J waits
 //!              Admit{J}    J writes the whole table, its own entry last, `local` at the very end
-//! remove X     Vote{X}     every member: done = free to go, held = needed because of these pins
+//! remove X     Vote{X}     every member: done = free to go, held = needed because of these pins; X itself, if it
+//!                          is here to come back with another entry, has taken the old one out of its kernel
 //!              Erase{X}    every member removes it            all done → the table lacks X
 //!                                                             one refused → Restore on the others, X is held
 //! align        Install{}   a member lacks entries the others have (it was away, or its kernel refused)
@@ -167,12 +168,18 @@ impl Agreed {
     pub fn participants(&self, kind: &StepKind) -> BTreeSet<Member> {
         match kind {
             StepKind::Admit { member } => BTreeSet::from([*member]),
-            StepKind::Install { .. }
-            | StepKind::Undo { .. }
-            | StepKind::Vote { .. }
-            | StepKind::Erase { .. }
-            | StepKind::Restore { .. } => self.established(),
+            StepKind::Vote { entry, .. } => self.established().into_iter().chain(self.owner(entry)).collect(),
+            StepKind::Install { .. } | StepKind::Undo { .. } | StepKind::Erase { .. } | StepKind::Restore { .. } => {
+                self.established()
+            }
         }
+    }
+
+    /// Whose entry it is, if that node is here and not in.
+    fn owner(&self, entry: &Entry) -> Option<Member> {
+        let of_node = |member: &&Member| member.nodeid == entry.nodeid;
+        let owner = self.hellos.keys().find(of_node)?;
+        (!self.established().iter().any(|member| of_node(&member))).then_some(*owner)
     }
 
     /// Nodes that must answer a change of the table, but whose agent is gone while they have volumes mounted.
@@ -309,6 +316,7 @@ impl Agreed {
                 self.forget_held(std::slice::from_ref(&entry));
                 self.proposals.remove(&entry.number);
                 self.table.entries.remove(&entry.number);
+                self.reconsider();
                 (self.new_version(ring, format!("removed {}", entry.name)), None)
             }
             StepKind::Restore { entry, by, refusal } => {
@@ -363,6 +371,22 @@ impl Agreed {
                     self.held.insert(*member, self.table.entries.clone());
                 }
                 Some(Outcome::Held(_)) | None => {}
+            }
+        }
+    }
+
+    /// Whoever was refused only because of an entry that is gone may be let in now.
+    fn reconsider(&mut self) {
+        let held = self.held.values().flat_map(BTreeMap::values);
+        let mut accepted: Vec<Entry> = self.table.entries.values().chain(held).cloned().collect();
+        for (member, standing) in &mut self.standing {
+            let Identity::Entry(entry) = &self.hellos[member].identity else { continue };
+            let taken = accepted.iter().any(|other| other.nodeid != entry.nodeid && clash(other, entry));
+            if !taken && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
+                *standing = Standing::Joining;
+            }
+            if *standing == Standing::Joining {
+                accepted.push(entry.clone());
             }
         }
     }

@@ -12,7 +12,7 @@ use configfs::{
 };
 use proto::peer::{Entry, Live, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// The kernel as last read back, and what we wrote into it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ pub struct Kernel {
     pub tree: Option<Result<Option<Tree>, KernelRefusal>>,
     /// ocfs2 mounts of this machine.
     pub mounts: Vec<Mount>,
-    /// Entries we wrote or were about to write.
-    pub written: BTreeMap<u8, Entry>,
+    /// Entries we wrote or were about to write; of one that is to be replaced, both.
+    pub written: BTreeSet<Entry>,
 }
 
 impl Kernel {
@@ -59,7 +59,7 @@ impl Kernel {
     }
 
     fn ours(&self, node: &Node) -> Option<&Entry> {
-        self.written.get(&node.num.as_u8()).filter(|entry| same(entry, node))
+        self.written.iter().find(|entry| same(entry, node))
     }
 
     /// Entries that are not ours.
@@ -150,6 +150,25 @@ impl Kernel {
         ops
     }
 
+    /// These are about to be written. An entry that they replace stays ours until it is gone.
+    pub fn claim<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
+        for entry in entries {
+            let other_nodes = |old: &Entry| Entry { nodeid: entry.nodeid, ..old.clone() } != *entry;
+            self.written.retain(other_nodes);
+            self.written.insert(entry.clone());
+        }
+    }
+
+    /// What is not in the kernel any more is not ours any more.
+    pub fn keep_account(&mut self) {
+        let Some(Ok(tree)) = &self.tree else { return };
+        let there = |entry: &Entry| {
+            let complete = tree.iter().flat_map(|tree| tree.nodes.values()).any(|node| same(entry, node));
+            complete || tree.iter().flat_map(|tree| tree.incomplete.keys()).any(|name| name.as_str() == entry.name)
+        };
+        self.written.retain(there);
+    }
+
     /// Takes the verdicts of the start: what was found to be ours.
     pub fn adopt(&mut self, found: &Found) {
         self.written.clone_from(&found.written);
@@ -185,7 +204,8 @@ pub fn node(entry: &Entry, local: bool) -> Result<Node, Invalid> {
     })
 }
 
-fn same(entry: &Entry, node: &Node) -> bool {
+/// Whether the kernel's entry is this one; it knows no nodeids.
+pub(crate) fn same(entry: &Entry, node: &Node) -> bool {
     entry.number == node.num.as_u8()
         && entry.name == node.name.as_str()
         && entry.address == node.address.as_ipv4()

@@ -13,8 +13,9 @@ use crate::table::StepKind;
 use crate::tree::Wish;
 use crate::wait::Wait;
 use configfs::{Attributes, Op};
-use proto::peer::{Answer, Body, Entry, Outcome, ProposalReason};
+use proto::peer::{Answer, Body, Entry, Hello, Outcome, ProposalReason};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What this node is doing for a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,10 +86,21 @@ impl Agent {
             StepKind::Undo { entries, .. } => Ok(self.kernel.remove(entries)),
             StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
             StepKind::Admit { .. } => self.plan_admit(),
-            StepKind::Vote { entry, reason } => {
-                let pins = self.pins_of(entry, *reason);
-                if pins.is_empty() { Ok(vec![]) } else { Err(Outcome::Held(pins.iter().map(Pin::to_string).collect())) }
-            }
+            StepKind::Vote { entry, reason } => self.plan_vote(entry, *reason),
+        }
+    }
+
+    /// Whose entry it is takes it out of its own kernel at once: from there on nothing can be mounted with it.
+    fn plan_vote(&self, entry: &Entry, reason: ProposalReason) -> Result<Vec<Op>, Outcome> {
+        let own = self.member().is_some_and(|me| me.nodeid == entry.nodeid);
+        let mut pins: BTreeSet<Pin> = self.pins_of(entry, reason).into_iter().collect();
+        if own && self.kernel.live().is_live() {
+            pins.extend(self.pins());
+        }
+        match pins.is_empty() {
+            true if own => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            true => Ok(vec![]),
+            false => Err(Outcome::Held(pins.iter().map(Pin::to_string).collect())),
         }
     }
 
@@ -106,7 +118,7 @@ impl Agent {
             return Err(Outcome::Failed { errno: 17, path: format!("node/{}", node.name), what });
         }
         let ops = self.kernel.install(&wish, &table, add).map_err(|invalid| failed("", &invalid.to_string()))?;
-        self.kernel.written.extend(table.entries.values().chain(add).map(|entry| (entry.number, entry.clone())));
+        self.kernel.claim(table.entries.values().chain(add));
         Ok(ops)
     }
 
@@ -206,27 +218,12 @@ impl Agent {
     }
 
     fn answer(&mut self, round: u32, kind: &StepKind, outcome: Outcome, fx: &mut Effects) {
-        self.keep_account(kind, &outcome);
+        self.kernel.keep_account();
         let step = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref());
         let asked = step.is_some_and(|step| step.round == round && step.kind == *kind);
         if asked && self.exchange.outstanding == 0 && !self.exchange.owed {
             self.exchange.answered = round;
             self.say(Body::Answer(Answer { round, outcome }), fx);
-        }
-    }
-
-    /// Which entries are ours after this.
-    fn keep_account(&mut self, kind: &StepKind, outcome: &Outcome) {
-        let gone = match (kind, outcome) {
-            (StepKind::Install { add: gone }, Outcome::Failed { .. })
-            | (StepKind::Undo { entries: gone, .. }, Outcome::Done) => gone.as_slice(),
-            (StepKind::Erase { entry }, Outcome::Done) => std::slice::from_ref(entry),
-            _ => return,
-        };
-        for entry in gone {
-            if !self.kernel.holds(entry) {
-                self.kernel.written.remove(&entry.number);
-            }
         }
     }
 
@@ -242,12 +239,12 @@ impl Agent {
         pins
     }
 
-    /// Whether the node has an agent that says its kernel holds nothing yet.
+    /// Whether the node has an agent that has not been let in, and says that nothing is live there.
     fn is_joining(&self, nodeid: u32) -> bool {
-        let hellos = self.agreed.as_ref().map(|agreed| &agreed.hellos);
-        hellos.is_some_and(|hellos| {
-            hellos.iter().any(|(member, hello)| member.nodeid == nodeid && !hello.local && !hello.live.is_live())
-        })
+        let Some(agreed) = &self.agreed else { return false };
+        let of_node = |member: &Member| member.nodeid == nodeid;
+        let idle = |(member, hello): (&Member, &Hello)| of_node(member) && !hello.local && !hello.live.is_live();
+        agreed.hellos.iter().any(idle) && !agreed.established().iter().any(of_node)
     }
 
     /// The member of this agent in the step, for people.

@@ -55,6 +55,11 @@ impl Story {
         match (name, arguments) {
             ("nodes", [count]) => self.cluster = Cluster::new(options::number(count)?, Chance::Off, 1),
             ("advance", [time]) => self.advance(options::time(time)?),
+            ("running", nodes) => {
+                self.machine("boot", nodes)?;
+                self.run_while_active();
+                let _what_every_story_begins_with = self.lines.take();
+            }
             ("kill-in-sync", [node]) => self.kill_in_sync(options::number(node)?),
             _ => return Ok(false),
         }
@@ -67,7 +72,7 @@ impl Story {
             "boot" | "start" => Cluster::power_on,
             "kill" => Cluster::power_off,
             "crash-daemon" => Cluster::crash_daemon,
-            "start-daemon" => |cluster, node| _ = cluster.start_daemon(node),
+            "start-daemon" => Cluster::start_daemon,
             "stop-daemon" => Cluster::stop_daemon,
             "crash-corosync" => Cluster::crash_corosync,
             "stop-corosync" => Cluster::stop_corosync,
@@ -280,7 +285,10 @@ impl Story {
         )];
         told.extend(status.waits.iter().map(|wait| format!("n{node}:   waits: {}", wait.text)));
         told.extend(
-            status.troubles.iter().map(|trouble: &api::Trouble| format!("n{node}:   trouble: {}", trouble.what)),
+            status
+                .troubles
+                .iter()
+                .map(|trouble: &api::Trouble| format!("n{node}:   trouble: node {}: {}", trouble.nodeid, trouble.what)),
         );
         told.into_iter().for_each(|line| self.lines.add(now, line));
     }
@@ -308,6 +316,7 @@ fn manner_of(text: &str) -> Result<Manner, String> {
     Ok(match text {
         "silent" => Manner::Silent,
         "garbage" => Manner::Garbage,
+        "bent" => Manner::Bent,
         "second-agent" => Manner::SecondAgent,
         _ => return Err(format!("no manner {text:?}")),
     })

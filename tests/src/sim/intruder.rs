@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 pub enum Manner {
     /// Says nothing.
     Silent,
-    /// Sends bytes that are no messages, and messages that are cut or bent.
+    /// Sends bytes that are no messages.
     Garbage,
+    /// Sends what others sent again, cut or with a bit changed.
+    Bent,
     /// A second agent on its node: says Hello in each view, as the first one there does.
     SecondAgent,
 }
@@ -50,9 +52,9 @@ impl Intruder {
 
     fn hears(&mut self, from: Member, bytes: &[u8], rng: &mut Rng) -> Vec<Vec<u8>> {
         match self.manner {
-            Manner::Silent => vec![],
-            Manner::Garbage if from == self.member => vec![],
-            Manner::Garbage => vec![bent(bytes, rng)],
+            Manner::Silent | Manner::Garbage => vec![],
+            Manner::Bent if from == self.member => vec![],
+            Manner::Bent => vec![bent(bytes, rng)],
             Manner::SecondAgent => self.mimic(from, bytes).into_iter().collect(),
         }
     }

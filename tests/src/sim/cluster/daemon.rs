@@ -21,9 +21,9 @@ const PID_FIRST: u32 = 1_000;
 
 impl Cluster {
     /// Starts the daemon of a running machine, unless one runs.
-    pub fn start_daemon(&mut self, node: u32) -> Happening {
+    pub fn start_daemon(&mut self, node: u32) {
         let boots = self.hosts.get(&node).map_or(0, |host| host.boots);
-        self.start_daemon_of(node, boots)
+        self.agenda.plan(self.now, Due::StartDaemon { node, boots });
     }
 
     pub(super) fn start_daemon_of(&mut self, node: u32, boots: u32) -> Happening {
