@@ -47,13 +47,14 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<End> {
     if let Some(end) = ended_within(child, limit)? {
         return Ok(end);
     }
-    let tree = family(child.id());
+    let mut tree = family(child.id());
     signal(&tree, Signal::SIGTERM);
-    let ended = ended_within(child, GRACE)?;
-    signal(&tree.into_iter().chain(family(child.id())).collect::<Vec<_>>(), Signal::SIGKILL);
-    if ended.is_none() {
-        child.wait()?;
+    if !gone_within(&tree, GRACE) {
+        tree.extend(family(child.id()));
+        signal(&tree, Signal::SIGKILL);
+        gone_within(&tree, GRACE);
     }
+    child.wait()?;
     Ok(End::OverTime)
 }
 
@@ -82,36 +83,54 @@ fn family(top: u32) -> Vec<Process> {
     let mut found = Vec::new();
     let mut pending = vec![top];
     while let Some(pid) = pending.pop() {
-        let Some(started) = start_time(pid) else {
-            continue;
-        };
-        found.push(Process { pid, started });
+        let Some(mut fields) = fields(pid) else { continue };
+        found.push(Process { pid, started: fields.swap_remove(START_TIME) });
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         pending.extend(children.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
     }
     found
 }
 
-/// Field 22 of /proc/PID/stat; the name in field 2 may hold blanks and ends at the last bracket.
-fn start_time(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19).map(str::to_owned)
-}
-
-fn signal(processes: &[Process], signal: Signal) {
-    for process in processes {
-        if start_time(process.pid).as_ref() == Some(&process.started) {
-            let pid = Pid::from_raw(process.pid.try_into().expect("a pid fits into i32"));
-            // Gone in between is what is wanted.
-            let _ = kill(pid, signal);
-        }
+impl Process {
+    /// A zombie runs no more: whoever started it has yet to ask how it ended.
+    fn is_gone(&self) -> bool {
+        fields(self.pid).is_none_or(|fields| fields[START_TIME] != self.started || fields[STATE] == "Z")
     }
 }
 
-/// The last `lines` lines of a log, for the eyes of whoever has to mend it.
-pub(crate) fn tail(log: &Path, lines: usize) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+fn gone_within(processes: &[Process], limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while !processes.iter().all(Process::is_gone) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(POLL);
+    }
+    true
+}
+
+/// Where they are in what [`fields`] gives; fields 3 and 22 in proc(5).
+const STATE: usize = 0;
+const START_TIME: usize = 19;
+
+/// /proc/PID/stat from its third field on; the name in field 2 may hold blanks and ends at the last bracket.
+fn fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+    (fields.len() > START_TIME).then_some(fields)
+}
+
+fn signal(processes: &[Process], signal: Signal) {
+    for process in processes.iter().filter(|process| !process.is_gone()) {
+        let pid = Pid::from_raw(process.pid.try_into().expect("a pid fits into i32"));
+        // Gone in between is what is wanted.
+        let _ = kill(pid, signal);
+    }
+}
+
+/// The last `lines` lines of a text, for the eyes of whoever has to mend it.
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
@@ -143,7 +162,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let end = to_file(shell("echo one; echo two >&2; exit 3"), &log, Duration::from_secs(10)).unwrap();
-        assert_eq!((end, tail(&log, 9).as_str()), (End::Failure, "one\ntwo"));
+        assert_eq!((end, tail(&text(&log), 9).as_str()), (End::Failure, "one\ntwo"));
     }
 
     #[test]
@@ -151,17 +170,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let end = to_file(shell("sh -c 'echo $$; exec sleep 600' & wait"), &log, Duration::from_millis(300)).unwrap();
-        let grandchild: u32 = tail(&log, 1).parse().unwrap();
-        let state = fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+        let grandchild: u32 = text(&log).trim().parse().unwrap();
         assert_eq!(end, End::OverTime);
-        assert!(state.is_empty() || state.contains(") Z "), "still there: {state}");
+        assert!(fields(grandchild).is_none_or(|fields| fields[STATE] == "Z"), "{grandchild} is still there");
     }
 
     #[test]
     fn tail_gives_the_last_lines_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        fs::write(&log, "a\nb\nc\n").unwrap();
-        assert_eq!(tail(&log, 2), "b\nc");
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
     }
 }

@@ -12,7 +12,7 @@ use crate::tally::Tally;
 use crate::workspace::{self, Metadata, TestProgram};
 use crate::{Error, lab};
 
-/// How much of a failed suite's output is shown; the rest is in its log.
+/// How much of a failed command's output is shown; the rest is in the suite's log.
 const TAIL_LINES: usize = 40;
 /// What the whole run may take on 2 cores. Over it, the summary says so.
 const WHOLE_RUN: Duration = Duration::from_secs(20 * 60);
@@ -68,15 +68,21 @@ struct Outcome {
     tally: Tally,
     /// Why it failed or was not run.
     reason: Option<String>,
+    /// The ends of what its failed commands printed.
+    excerpt: String,
 }
 
 impl Outcome {
     fn refused(suite: &Suite, reason: String) -> Self {
-        Self { suite: suite.name, verdict: Verdict::Failed, tally: Tally::FAILED, reason: Some(reason) }
+        Self::unplayed(suite, Verdict::Failed, Tally::FAILED, reason)
     }
 
     fn not_run(suite: &Suite, reason: String) -> Self {
-        Self { suite: suite.name, verdict: Verdict::NotRun, tally: Tally::SKIPPED, reason: Some(reason) }
+        Self::unplayed(suite, Verdict::NotRun, Tally::SKIPPED, reason)
+    }
+
+    fn unplayed(suite: &Suite, verdict: Verdict, tally: Tally, reason: String) -> Self {
+        Self { suite: suite.name, verdict, tally, reason: Some(reason), excerpt: String::new() }
     }
 }
 
@@ -110,9 +116,8 @@ impl Session {
         let seconds = started.elapsed().as_secs_f64();
         let reason = outcome.reason.as_deref().map(|reason| format!("  ({reason})")).unwrap_or_default();
         println!("{:<8}{:<12}{seconds:>7.1} s  {}{reason}", outcome.verdict, outcome.suite, outcome.tally);
-        let tail = run::tail(&log, TAIL_LINES);
-        if outcome.verdict == Verdict::Failed && !tail.is_empty() {
-            println!("--- end of {}\n{tail}\n---", log.display());
+        if !outcome.excerpt.is_empty() {
+            println!("--- from {}\n{}\n---", log.display(), outcome.excerpt);
         }
         Ok(outcome)
     }
@@ -145,12 +150,16 @@ impl Session {
 
     fn execute(&mut self, suite: &Suite, log: &Path) -> Result<Outcome, Error> {
         let deadline = Instant::now() + Duration::from_secs(suite.limit_s);
-        let mut end = End::Success;
+        let (mut end, mut printed, mut excerpts) = (End::Success, String::new(), Vec::new());
         for command in self.commands(suite) {
             let left = deadline.saturating_duration_since(Instant::now());
-            end = end.max(run::to_file(command, log, left)?);
+            let one = run::to_file(command, log, left)?;
+            let before = std::mem::replace(&mut printed, run::text(log)).len();
+            if one != End::Success {
+                excerpts.push(run::tail(printed.get(before..).unwrap_or(&printed), TAIL_LINES));
+            }
+            end = end.max(one);
         }
-        let printed = run::text(log);
         if matches!(suite.run, Run::Build) && end == End::Success {
             self.programs = Some(workspace::test_programs(&printed, &self.metadata));
         }
@@ -160,7 +169,7 @@ impl Session {
             return Ok(Outcome::refused(suite, "no test ran".into()));
         }
         let verdict = if tally.failed == 0 { Verdict::Passed } else { Verdict::Failed };
-        Ok(Outcome { suite: suite.name, verdict, tally, reason })
+        Ok(Outcome { suite: suite.name, verdict, tally, reason, excerpt: excerpts.join("\n") })
     }
 
     /// What has to be run for a suite, in order.
