@@ -18,8 +18,10 @@
 //! | [`recorder`], [`replay`] | the flight recorder, and stepping through what it holds |
 //! | [`telemetry`], `service` | the log; what the service manager is told |
 //! | `mountinfo`, `superblock`, `clock` | formats and clocks of the machine |
+//! | [`cli`] | the command `o2cpg`, which is a client of all this |
 
 pub mod args;
+pub mod cli;
 mod client;
 mod clock;
 mod corosync;

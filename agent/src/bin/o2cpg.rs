@@ -1,2 +1,7 @@
-//! Not written yet.
-fn main() {}
+//! The command. Everything is in [`agent::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent::cli::main()
+}
