@@ -1,0 +1,131 @@
+"""OCFS2 on the nodes of a lab: agents made ready, the shared volume, and the kernel's node tree as it is."""
+import json
+
+from . import wait
+from .scenario import Broken, Cluster
+
+NODES = (1, 2, 3)
+ROOT = "/sys/kernel/config/cluster"
+VOLUME = "/dev/ubda"
+MOUNT = "/mnt/shared"
+READY_S = 40
+MOUNT_S = 40
+
+# A node is dead to the kernels (dead_threshold - 1) x 2 s after its last heartbeat on the disk.
+CONFIG = "[o2cb]\ndead_threshold = 7\nidle_timeout_ms = 10000\n"
+
+MKFS = ("-b", "4096", "-C", "4096", "-N", "4", "-J", "size=4M", "-L", "shared",
+        "--cluster-stack=o2cb", "--cluster-name=lab")
+VOLUME_FOR_THREE = Cluster(3, mkfs=MKFS, settings=(("modprobe", "configfs,ocfs2,ocfs2_stack_o2cb"),))
+PROGRAMS = ("o2cpgd", "o2cpg")
+
+
+def ready(lab, nodes=NODES, config=CONFIG):
+    """Starts o2cpgd where it does not run, and waits until each of the nodes is a full member."""
+    for node in nodes:
+        if not lab.agent.pid(node):
+            lab.agent.start(node, config)
+    lab.in_parallel(lambda node: until(lab, node, "ready"), nodes)
+
+
+def until(lab, node, what, seconds=READY_S):
+    """`o2cpg wait --for WHAT`. A daemon that was just started has no socket yet: asked again."""
+    words = "o2cpg wait --timeout %ds --for %s" % (seconds, what)
+    wait.until(lambda: lab.try_run(node, words, seconds + 5).ok, seconds, "node %d: %s" % (node, words), 0.2)
+
+
+def status(lab, node):
+    """What o2cpgd says there."""
+    return lab.json(node, "o2cpg -o json status")
+
+
+def fresh(lab, nodes):
+    """Boots those of the nodes again whose kernel holds a node tree: their memory is empty then."""
+    used = [node for node in nodes if tree(lab, node)]
+    if used:
+        lab.crash(*used)
+        lab.start(*used)
+        lab.wait_members(len(lab.running()))
+
+
+# ---- the volume -----------------------------------------------------------------
+
+def mount(lab, nodes=NODES):
+    """Stock mount.ocfs2, on all of the nodes at once."""
+    words = "mkdir -p %s && mount.ocfs2 %s %s" % (MOUNT, VOLUME, MOUNT)
+    lab.in_parallel(lambda node: lab.run(node, words, seconds=MOUNT_S), nodes)
+
+
+def umount(lab, nodes=NODES):
+    lab.in_parallel(lambda node: lab.run(node, ["umount", MOUNT], seconds=MOUNT_S), nodes)
+
+
+def mounts(lab, node):
+    """Mount points of ocfs2, as the kernel has them."""
+    return lab.run(node, "awk '/ - ocfs2 / {print $5}' /proc/self/mountinfo").split()
+
+
+def is_shared(lab, nodes=NODES):
+    """Each node appends to one file, and the last reads what all have written."""
+    path = MOUNT + "/shared-by-all"
+    lab.run(nodes[0], ["rm", "-f", path])
+    for node in nodes:
+        lab.run(node, "echo %d >> %s && sync %s" % (node, path, path))
+    return lab.run(nodes[-1], ["cat", path]).split() == [str(node) for node in nodes]
+
+
+# ---- the tree -------------------------------------------------------------------
+
+def tree(lab, node):
+    """Every attribute of the kernel's tree by its path: {"lab/node/node1/num": "1", ...}; {} without a cluster."""
+    listing = lab.try_run(node, "cd %s && find . -type f -exec grep -Hs '' {} +" % ROOT).out
+    rows = (row[2:].partition(":") for row in listing.splitlines())
+    return {path: value for path, _, value in rows}
+
+
+def entries(attributes):
+    """The node entries of a tree: {"node1": ("1", "10.78.2.1", "7777"), ...}. `local` differs from node to node."""
+    found = {}
+    for path, value in attributes.items():
+        words = path.split("/")
+        if len(words) == 4 and words[1] == "node" and words[3] != "local":
+            found.setdefault(words[2], {})[words[3]] = value
+    return {name: tuple(of.get(key) for key in ("num", "ipv4_address", "ipv4_port")) for name, of in found.items()}
+
+
+def local(attributes):
+    """Which entries are marked as the node itself."""
+    return [path.split("/")[2] for path, value in attributes.items() if path.endswith("/local") and value == "1"]
+
+
+def equal_entries(lab, nodes=NODES):
+    """The entries that the kernels of all the nodes hold; Broken if they differ, or if a node is not itself."""
+    trees = {node: tree(lab, node) for node in nodes}
+    found = {node: entries(of) for node, of in trees.items()}
+    if any(of != found[nodes[0]] for of in found.values()):
+        raise Broken("the kernels hold different entries: %s" % json.dumps(found))
+    for node, of in trees.items():
+        if local(of) != ["node%d" % node]:
+            raise Broken("node %d: local is %s" % (node, local(of)))
+    return found[nodes[0]]
+
+
+class Watch:
+    """Writes down every change anybody makes in one node's tree (guest/watcher), from here until `changes`."""
+
+    LOG = "/tmp/watcher.log"
+
+    def __init__(self, lab, node):
+        self.lab, self.node = lab, node
+        lab.run(node, ["rm", "-f", self.LOG])
+        argv = ["/usr/bin/python3", "-I", "-S", "/lab/guest/watcher", ROOT]
+        self.pid = lab.remote.spawn(node, argv, self.LOG)
+        lab.wait_for(node, "grep -qx watching " + self.LOG, 20)
+
+    def changes(self):
+        """What was changed, one line each. The end is marked by a change of our own, which has to be among them."""
+        self.lab.run(self.node, "cd %s/*/ && cat fence_method > /tmp/method && cat /tmp/method > fence_method" % ROOT)
+        self.lab.wait_for(self.node, "grep -q 'modify .*/fence_method' " + self.LOG, 10, "the watcher sees our mark")
+        changes = self.lab.run(self.node, "kill %d; cat %s" % (self.pid, self.LOG)).splitlines()[1:]
+        mark = next(at for at, line in enumerate(changes) if line.endswith("/fence_method"))
+        return changes[:mark]
