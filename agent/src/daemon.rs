@@ -148,7 +148,7 @@ impl Daemon {
                 kernel: kernel.clone(),
                 settings,
                 level,
-                pulse: Pulse::new(started_at, service.watchdog()),
+                pulse: Pulse::new(clock::now(), service.watchdog()),
                 service: service.clone(),
                 corosync: Corosync::default(),
                 read: Reading::default(),

@@ -151,14 +151,16 @@ pub(super) fn defaults() -> Values {
     KEYS.iter().filter_map(given).collect()
 }
 
-/// The setting that was probably meant: at most a third of its letters differ, or only its section is missing.
+/// The setting that was probably meant: two letters may differ, in a long word a third of them, and the section may be
+/// missing.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let distance = |known: &'static str| {
         let last = known.rsplit('.').next().unwrap_or(known);
         letters_apart(key, known).min(letters_apart(key, last))
     };
     let nearest = KEYS.iter().map(|known| known.name).min_by_key(|name| distance(name))?;
-    (distance(nearest) * 3 <= key.chars().count()).then_some(nearest)
+    let len = key.chars().count();
+    (distance(nearest) <= (len / 3).max(2).min(len / 2)).then_some(nearest)
 }
 
 /// Letters to insert, remove or replace between two words (Levenshtein).

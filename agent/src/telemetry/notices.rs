@@ -5,7 +5,7 @@ use std::fmt::Display;
 use tracing::{debug, info, warn};
 
 fn list(items: impl IntoIterator<Item = impl Display>) -> String {
-    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes one line, as loud as [`Notice::loudness`] says.
