@@ -5,6 +5,7 @@ pub mod error;
 pub mod event_id;
 pub mod frame;
 pub mod ids;
+pub mod machine;
 pub mod names;
 pub mod records;
 pub mod verbs;

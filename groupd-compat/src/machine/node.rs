@@ -1,0 +1,81 @@
+//! What all groups of this node share.
+
+use super::quorum::Quorum;
+use super::recovery::Recovery;
+use crate::ids::{EventNr, GlobalId, Member, NodeId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// This node, as its groups see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) me: NodeId,
+    pub(crate) control: Control,
+    pub(crate) quorum: Quorum,
+    pub(crate) recovery: Recovery,
+    /// Nodes that came out of a partition with groups, and that we have asked to be killed.
+    pub(crate) condemned: BTreeSet<NodeId>,
+    last_nr: u32,
+    last_created: u16,
+}
+
+/// The control CPG as last seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Control {
+    /// In corosync's order, for queries.
+    pub(crate) members: Vec<NodeId>,
+    /// The first process of each node that was seen there: its daemon.
+    daemons: BTreeMap<NodeId, u32>,
+}
+
+impl Node {
+    pub(crate) fn new(me: NodeId) -> Self {
+        Node {
+            me,
+            control: Control::default(),
+            quorum: Quorum::default(),
+            recovery: Recovery::default(),
+            condemned: BTreeSet::new(),
+            last_nr: 0,
+            last_created: 0,
+        }
+    }
+
+    /// The number of the next change.
+    pub(crate) fn next_nr(&mut self) -> EventNr {
+        self.last_nr = self.last_nr.wrapping_add(1);
+        EventNr(self.last_nr)
+    }
+
+    /// The id of the next group that we create.
+    pub(crate) fn next_global_id(&mut self) -> GlobalId {
+        self.last_created = self.last_created.checked_add(1).unwrap_or(1);
+        GlobalId::new(self.last_created, self.me)
+    }
+
+    /// A group that an earlier life of this node created is still alive: go on counting behind it.
+    pub(crate) fn remember_created(&mut self, id: GlobalId) {
+        if id.made_by(self.me) {
+            self.last_created = self.last_created.max(id.counter());
+        }
+    }
+}
+
+impl Control {
+    pub(crate) fn contains(&self, node: NodeId) -> bool {
+        self.daemons.contains_key(&node)
+    }
+
+    pub(crate) fn add(&mut self, member: Member) {
+        self.daemons.entry(member.node).or_insert(member.pid);
+    }
+
+    /// Is this the daemon of its node? Another process of the same node is not.
+    pub(crate) fn is_daemon(&self, member: Member) -> bool {
+        self.daemons.get(&member.node) == Some(&member.pid)
+    }
+
+    pub(crate) fn remove(&mut self, node: NodeId) {
+        self.daemons.remove(&node);
+    }
+}

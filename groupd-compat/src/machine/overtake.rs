@@ -1,0 +1,118 @@
+//! A node fails while its groups are busy with another change.
+//!
+//! The failure never simply waits: what is current depends on an answer that the dead node cannot give. All
+//! members see the failure at the same place among the steps, because both come through the control CPG, so
+//! all take the same turn here.
+
+use super::change::Change;
+use super::effect::Effects;
+use super::group::Group;
+use super::node::Node;
+use crate::cpg_message::Step;
+use crate::event_id::{Cause, Phase};
+use crate::ids::NodeId;
+
+impl Group {
+    /// Lets a queued failure act on the current change. True if that changed anything.
+    pub(crate) fn overtake(&mut self, node: &mut Node, fx: &mut Effects) -> bool {
+        let Some(at) = self.queue.iter().position(|change| change.cause == Cause::Fail) else { return false };
+        let Some(change) = &self.current else { return false };
+        match (change.cause, change.phase) {
+            (Cause::Fail, _) => self.merge(at, node, fx),
+            (Cause::Join, Phase::StopWait) if change.node == node.me => self.overtake_own_join(at, node, fx),
+            (Cause::Join | Cause::Leave, Phase::StopWait | Phase::AllStopped) => self.hurry(at),
+            (Cause::Join | Cause::Leave, Phase::StartWait | Phase::AllStarted) => self.replace(at, node, fx),
+            (Cause::Join | Cause::Leave, Phase::Begin) => false,
+        }
+    }
+
+    /// One failure more while one is current: the current one grows and keeps its id. Who has started stops
+    /// again, and needs everybody's word for that again.
+    fn merge(&mut self, at: usize, node: &mut Node, fx: &mut Effects) -> bool {
+        let (Some(queued), Some(change)) = (self.queue.remove(at), &mut self.current) else { return false };
+        let id = change.id;
+        change.failed.extend(&queued.failed);
+        let mut repeat = false;
+        match change.phase {
+            Phase::Begin => {}
+            Phase::StopWait => change.stopped.extend(&queued.failed),
+            Phase::AllStopped => {
+                // Another member may have started and now stops again: it must hear of us once more, and we
+                // wait for those that are known to have started (deviation B8; the original says nothing).
+                change.stopped.extend(&queued.failed);
+                change.stopped.retain(|member| !change.started.contains(member));
+                change.phase = Phase::StopWait;
+                repeat = true;
+                node.recovery.restopping(self.cpg);
+            }
+            Phase::StartWait | Phase::AllStarted => {
+                change.phase = Phase::Begin;
+                change.stopped.clear();
+                change.started.clear();
+                node.recovery.restopping(self.cpg);
+            }
+        }
+        self.say(Step::Recover, queued.id, fx);
+        if repeat {
+            self.say(Step::Stopped, id, fx);
+        }
+        true
+    }
+
+    /// We wait to be taken in, and a member dies.
+    fn overtake_own_join(&mut self, at: usize, node: &mut Node, fx: &mut Effects) -> bool {
+        let (Some(change), Some(failure)) = (&self.current, self.queue.get(at)) else { return false };
+        let alive: Vec<_> = self.app.iter().filter(|&&n| n != node.me && !failure.failed.contains(&n)).collect();
+        if alive.is_empty() {
+            let id = failure.id;
+            self.skip(at, node);
+            self.say(Step::Recover, id, fx);
+            return true; // nobody is left to take us in: we go on alone
+        }
+        if alive.iter().any(|member| change.stopped.contains(member)) {
+            return self.hurry(at); // they take us in first
+        }
+        if self.saved.speaks_of(failure.id) {
+            self.skip(at, node);
+            return true; // they recover first, without us
+        }
+        false // their next word tells
+    }
+
+    /// A failure that is not ours to recover from.
+    fn skip(&mut self, at: usize, node: &mut Node) {
+        let Some(failure) = self.queue.remove(at) else { return };
+        self.app.retain(|member| !failure.failed.contains(member));
+        node.recovery.drop_from(self.cpg, &failure.failed);
+    }
+
+    /// The current change runs on to its start, with the dead still listed and whatever lower levels do,
+    /// because members wait for the failure's stop only after it (kept, K5). The original does so only while
+    /// it waits for stops; a change that waits for lower levels then blocks their recovery (deviation B9).
+    fn hurry(&mut self, at: usize) -> bool {
+        let (Some(change), Some(failure)) = (&mut self.current, self.queue.get(at)) else { return false };
+        let known = change.stopped.len();
+        change.stopped.extend(&failure.failed);
+        let hurried = std::mem::replace(&mut change.start_anyway, true);
+        !hurried || change.stopped.len() > known
+    }
+
+    /// The failure takes the place of a change that has started; that one never finishes.
+    fn replace(&mut self, at: usize, node: &mut Node, fx: &mut Effects) -> bool {
+        let (Some(mut failure), Some(old)) = (self.queue.remove(at), self.current.take()) else { return false };
+        if old.is_own(Cause::Join, node.me) {
+            self.joined();
+        }
+        self.saved.forget(old.id);
+        self.overtaken.insert(old.id);
+        failure.settles.extend(self.unsettled(&old, node));
+        self.say(Step::Recover, failure.id, fx);
+        self.current = Some(failure);
+        true
+    }
+
+    /// Failed nodes whose recovery was to end with the change that is replaced.
+    fn unsettled(&self, old: &Change, node: &Node) -> Vec<NodeId> {
+        old.recovers().into_iter().filter(|&dead| node.recovery.knows(dead)).collect()
+    }
+}

@@ -1,0 +1,209 @@
+//! Recovery sets: which local groups must recover together after a node's failure, and in which order.
+//!
+//! The original scans all groups of all sets for each group that waits, for each message (B12). Here each set
+//! counts, and [`Recovery::take_news`] says when a count reached the point at which somebody may go on.
+
+use super::wait::Wait;
+use crate::ids::{CpgId, NodeId};
+use crate::names::Level;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All open sets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Recovery {
+    sets: BTreeMap<NodeId, RecoverySet>,
+    news: bool,
+}
+
+/// The groups that one failed node was in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct RecoverySet {
+    groups: BTreeMap<CpgId, Entry>,
+    quorum_seen: bool,
+    /// Groups per level.
+    total: [usize; Level::COUNT],
+    /// Groups per level that have not recovered.
+    unrecovered: [usize; Level::COUNT],
+    /// Groups that are neither stopped for this failure nor recovered from it.
+    unstopped: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    level: Level,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum State {
+    Waiting,
+    Stopped,
+    Recovered,
+}
+
+impl Recovery {
+    /// A node failed that shares these groups with us. Each of its lives counts anew (deviation B2): groups
+    /// that it joined since its last failure are added, and quorum has to notice again.
+    ///
+    /// A set without groups is kept only while quorum may not have noticed, because what it says is old then.
+    pub(crate) fn failed(&mut self, node: NodeId, groups: &[(CpgId, Level)], quorum_seen: bool, keep_empty: bool) {
+        let set = self.sets.entry(node).or_default();
+        set.quorum_seen = quorum_seen;
+        for &(cpg, level) in groups {
+            if set.groups.get(&cpg).is_none_or(|entry| entry.state == State::Recovered) {
+                set.put(cpg, Some(Entry { level, state: State::Waiting }));
+            }
+        }
+        if set.groups.is_empty() && !keep_empty {
+            set.quorum_seen = true;
+        }
+        self.close_done();
+    }
+
+    /// Another group of a node whose failure is known (deviation B10).
+    pub(crate) fn add(&mut self, node: NodeId, cpg: CpgId, level: Level, quorum_seen: bool) {
+        let set = self.sets.entry(node).or_insert_with(|| RecoverySet { quorum_seen, ..RecoverySet::default() });
+        set.put(cpg, Some(Entry { level, state: State::Waiting }));
+    }
+
+    /// Is there an open set for this node?
+    pub(crate) fn knows(&self, node: NodeId) -> bool {
+        self.sets.contains_key(&node)
+    }
+
+    /// Quorum noticed that these are gone.
+    pub(crate) fn quorum_noticed(&mut self, gone: &BTreeSet<NodeId>) {
+        for node in gone {
+            if let Some(set) = self.sets.get_mut(node) {
+                set.quorum_seen = true;
+                self.news = true;
+            }
+        }
+        self.close_done();
+    }
+
+    /// All members of this group are stopped for the failure of these nodes.
+    pub(crate) fn stopped<'a>(&mut self, cpg: CpgId, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        self.mark(cpg, nodes, State::Stopped);
+    }
+
+    /// The group is asked to stop once more.
+    pub(crate) fn restopping(&mut self, cpg: CpgId) {
+        for set in self.sets.values_mut() {
+            if let Some(entry) = set.groups.get(&cpg).copied().filter(|entry| entry.state == State::Stopped) {
+                set.put(cpg, Some(Entry { state: State::Waiting, ..entry }));
+            }
+        }
+    }
+
+    /// The group goes on without these nodes.
+    pub(crate) fn recovered<'a>(&mut self, cpg: CpgId, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        self.mark(cpg, nodes, State::Recovered);
+        self.close_done();
+    }
+
+    /// The group has nothing to recover from these nodes.
+    pub(crate) fn drop_from<'a>(&mut self, cpg: CpgId, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        for node in nodes {
+            if let Some(set) = self.sets.get_mut(node) {
+                self.news |= set.put(cpg, None);
+            }
+        }
+        self.close_done();
+    }
+
+    /// The group is gone on this node.
+    pub(crate) fn forget(&mut self, cpg: CpgId) {
+        for set in self.sets.values_mut() {
+            self.news |= set.put(cpg, None);
+        }
+        self.close_done();
+    }
+
+    /// Does any failure leave a group below `level` to recover? That one goes first.
+    pub(crate) fn lower_level_done(&self, level: Level) -> Result<(), Wait> {
+        for (&node, set) in &self.sets {
+            if let Some(lower) = set.lowest(&set.unrecovered).filter(|&lower| lower < level) {
+                return Err(Wait::LowerLevel { level: lower, node });
+            }
+        }
+        Ok(())
+    }
+
+    /// May this group, which is all stopped, start again?
+    ///
+    /// Quorum must have noticed every failure. A group of the lowest level in *all* sets waits until all
+    /// groups of its own sets are stopped; any other until the levels below it have recovered, again in all
+    /// sets (kept: the original intends the group's own sets, and tests all).
+    pub(crate) fn may_start(&self, cpg: CpgId, level: Level) -> Result<(), Wait> {
+        let gone: BTreeSet<NodeId> = self.sets.iter().filter(|(_, set)| !set.quorum_seen).map(|(&n, _)| n).collect();
+        if !gone.is_empty() {
+            return Err(Wait::QuorumReport { gone });
+        }
+        if self.sets.values().any(|set| set.lowest(&set.total).is_some_and(|lowest| lowest < level)) {
+            return self.lower_level_done(level);
+        }
+        match self.sets.iter().find(|(_, set)| set.groups.contains_key(&cpg) && set.unstopped > 0) {
+            Some((&node, _)) => Err(Wait::StopOfAll { node }),
+            None => Ok(()),
+        }
+    }
+
+    /// Has anything happened that may let a waiting group go on?
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    fn mark<'a>(&mut self, cpg: CpgId, nodes: impl IntoIterator<Item = &'a NodeId>, state: State) {
+        for node in nodes {
+            let Some(set) = self.sets.get_mut(node) else { continue };
+            if let Some(&entry) = set.groups.get(&cpg) {
+                self.news |= set.put(cpg, Some(Entry { state, ..entry }));
+            }
+        }
+    }
+
+    fn close_done(&mut self) {
+        let before = self.sets.len();
+        self.sets.retain(|_, set| set.is_open());
+        self.news |= self.sets.len() != before;
+    }
+}
+
+impl RecoverySet {
+    /// Replaces one entry. True if somebody may go on because of it: a count fell to zero.
+    fn put(&mut self, cpg: CpgId, entry: Option<Entry>) -> bool {
+        let before = self.open_counts();
+        let replaced = match entry {
+            Some(entry) => self.groups.insert(cpg, entry),
+            None => self.groups.remove(&cpg),
+        };
+        if let Some(Entry { level, state }) = replaced {
+            self.total[level.index()] -= 1;
+            self.unrecovered[level.index()] -= usize::from(state != State::Recovered);
+            self.unstopped -= usize::from(state == State::Waiting);
+        }
+        if let Some(Entry { level, state }) = entry {
+            self.total[level.index()] += 1;
+            self.unrecovered[level.index()] += usize::from(state != State::Recovered);
+            self.unstopped += usize::from(state == State::Waiting);
+        }
+        self.open_counts() < before
+    }
+
+    /// How many of the counts that others wait for are not zero.
+    fn open_counts(&self) -> usize {
+        let levels = self.total.iter().chain(&self.unrecovered).filter(|&&count| count > 0).count();
+        levels + usize::from(self.unstopped > 0)
+    }
+
+    fn is_open(&self) -> bool {
+        self.unrecovered.iter().any(|&count| count > 0) || (self.groups.is_empty() && !self.quorum_seen)
+    }
+
+    fn lowest(&self, counts: &[usize; Level::COUNT]) -> Option<Level> {
+        let index = counts.iter().position(|&count| count > 0)?;
+        Level::try_from(index as i64).ok()
+    }
+}

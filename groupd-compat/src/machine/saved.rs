@@ -1,0 +1,68 @@
+//! Steps of peers that came before the change they belong to is current here.
+
+use crate::cpg_message::Step;
+use crate::event_id::{Cause, EventId};
+use crate::ids::{GlobalId, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// Steps kept for one group. Each member has at most a few changes ahead of us; the oldest go first.
+pub(crate) const SAVED_MAX: usize = 1024;
+
+/// One step of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedStep {
+    pub(crate) from: NodeId,
+    pub(crate) step: Step,
+    pub(crate) id: EventId,
+    pub(crate) global_id: GlobalId,
+}
+
+/// Steps in the order they came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saved(Vec<SavedStep>);
+
+impl Saved {
+    pub(crate) fn push(&mut self, step: SavedStep) {
+        if self.0.contains(&step) {
+            return;
+        }
+        if self.0.len() == SAVED_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(step);
+    }
+
+    /// Takes out, in order, what `wanted` picks.
+    pub(crate) fn take(&mut self, mut wanted: impl FnMut(&SavedStep) -> bool) -> Vec<SavedStep> {
+        let (taken, kept) = self.0.drain(..).partition(|step| wanted(step));
+        self.0 = kept;
+        taken
+    }
+
+    /// A change is over: what speaks of it is late (deviation B7).
+    pub(crate) fn forget(&mut self, id: EventId) {
+        self.0.retain(|step| step.id != id);
+    }
+
+    /// A node is gone.
+    pub(crate) fn forget_from(&mut self, node: NodeId) {
+        self.0.retain(|step| step.from != node);
+    }
+
+    /// Does anybody speak of this change?
+    pub(crate) fn speaks_of(&self, id: EventId) -> bool {
+        self.0.iter().any(|step| step.id == id)
+    }
+
+    /// Our own join is over: joins of members, and leaves and failures of others, were before our time.
+    pub(crate) fn purge_before(&mut self, members: &[NodeId]) {
+        self.0.retain(|SavedStep { step, id, .. }| {
+            let known = members.contains(&id.node());
+            *step != Step::Recover && known != (id.cause() == Cause::Join)
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

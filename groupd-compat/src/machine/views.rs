@@ -1,0 +1,206 @@
+//! View changes: who came and went, in the control CPG and in each group's own.
+//!
+//! The two are not ordered against each other. What must be ordered against the steps of peers, the failures,
+//! is taken from the control CPG alone; the group's CPG gives joins and leaves.
+
+use super::change::Change;
+use super::effect::{Effect, Effects, Exit, KillReason, Notice};
+use super::event::{QuorumReport, Reason, ViewChange};
+use super::group::Group;
+use super::modes::Mode;
+use super::{Machine, Node};
+use crate::event_id::Cause;
+use crate::ids::{CpgId, Member, NodeId, RingId};
+use crate::names::Level;
+
+impl Machine {
+    /// The control CPG changed. The order of these steps is the original's.
+    pub(crate) fn control_changed(&mut self, change: &ViewChange, fx: &mut Effects) {
+        let failed = self.note_members(change);
+        self.modes.view_changed(change, self.now);
+        self.say_version(change, fx);
+        self.set_mode_timer(fx);
+        if self.modes.mode != Mode::Libgroup {
+            return;
+        }
+        if std::mem::replace(&mut self.seen_control, true) {
+            let joined: Vec<NodeId> = change.joined.iter().map(|(member, _)| member.node).collect();
+            Node::say_global_ids(&joined, self.groups.values().map(|group| group.global_id), fx);
+        }
+        let came_up = change.joined.iter().filter(|(_, reason)| *reason == Reason::NodeUp);
+        self.merging.extend(came_up.map(|(member, _)| member.node));
+        for &(node, reason) in &failed {
+            self.open_recovery_set(node, reason, fx);
+        }
+        for (node, _) in failed {
+            self.node_down(node);
+        }
+        self.wake_gated();
+    }
+
+    /// Who is here now. Returns the daemons that failed: those that went without leaving, and those that
+    /// left although a group of ours still has them (deviation B3: the original lets that group hang).
+    fn note_members(&mut self, change: &ViewChange) -> Vec<(NodeId, Reason)> {
+        let mut failed = Vec::new();
+        for &(member, reason) in &change.left {
+            if !self.node.control.is_daemon(member) {
+                continue;
+            }
+            self.node.control.remove(member.node);
+            self.node.condemned.remove(&member.node);
+            self.merging.remove(&member.node);
+            let node = member.node;
+            match reason {
+                Reason::NodeDown | Reason::ProcDown => failed.push((node, reason)),
+                _ if node != self.node.me && self.groups.values().any(|group| group.app.contains(&node)) => {
+                    failed.push((node, Reason::ProcDown));
+                }
+                Reason::Leave | Reason::Join | Reason::NodeUp => {}
+            }
+        }
+        change.members.iter().for_each(|&member| self.node.control.add(member));
+        self.node.control.members.clear();
+        for Member { node, .. } in &change.members {
+            if !self.node.control.members.contains(node) {
+                self.node.control.members.push(*node);
+            }
+        }
+        failed
+    }
+
+    /// Remembers which of our groups must recover together. A daemon that ends while its node lives leaves
+    /// its clients running with stale knowledge: its node is killed, once by every survivor that shares a group.
+    fn open_recovery_set(&mut self, node: NodeId, reason: Reason, fx: &mut Effects) {
+        let shared = self.groups.values().filter(|group| group.app.contains(&node));
+        let shared: Vec<(CpgId, Level)> = shared.map(|group| (group.cpg, group.key.level)).collect();
+        let noticed = !self.node.quorum.names(node);
+        self.node.recovery.failed(node, &shared, noticed, reason == Reason::NodeDown);
+        if reason == Reason::ProcDown && !shared.is_empty() {
+            fx.push(Effect::Kill(node, KillReason::DaemonGone));
+        }
+    }
+
+    fn node_down(&mut self, dead: NodeId) {
+        for (&cpg, group) in &mut self.groups {
+            group.node_down(dead, &mut self.node);
+            self.busy.insert(cpg);
+        }
+    }
+
+    /// The CPG of a group changed. Joins come before leaves.
+    pub(crate) fn group_changed(&mut self, cpg: CpgId, change: &ViewChange, fx: &mut Effects) {
+        match self.modes.mode {
+            Mode::Libgroup => {}
+            Mode::Pending => return self.modes.keep(cpg, change),
+            Mode::Libcpg => return,
+        }
+        let Some(group) = self.groups.get_mut(&cpg) else { return };
+        for &(member, reason) in &change.joined {
+            if member.node == self.node.me {
+                group.own_join_came(change, &mut self.node);
+            } else {
+                group.join_came(member.node, &mut self.node);
+            }
+            if reason == Reason::NodeUp && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
+                fx.push(Effect::Kill(member.node, KillReason::Merged));
+            }
+        }
+        for &(Member { node, .. }, reason) in &change.left {
+            match reason {
+                Reason::Leave | Reason::Join | Reason::NodeUp => group.leave_came(node, &mut self.node),
+                Reason::NodeDown | Reason::ProcDown => group.process_gone(node, &mut self.node),
+            }
+        }
+        self.busy.insert(cpg);
+    }
+
+    pub(crate) fn join_failed(&mut self, cpg: CpgId, fx: &mut Effects) {
+        if cpg == CpgId::CONTROL {
+            return self.end(Exit::CorosyncLost, fx);
+        }
+        if let Some(group) = self.groups.get(&cpg) {
+            fx.notice(Notice::JoinFailed { group: group.key.clone() });
+            self.forget(cpg); // no zombie that refuses to be joined again (deviation Q14)
+        }
+    }
+
+    pub(crate) fn quorum_changed(&mut self, report: QuorumReport) {
+        self.node.quorum.hear(report);
+        self.settle_quorum();
+    }
+
+    /// Every view change of this ring is known. Whom we met, having groups and no quorum, went on without
+    /// us: nothing of ours may start again (deviation B4). Only after that a new quorum is believed.
+    pub(crate) fn ring_changed(&mut self, ring: RingId, nodes: &[NodeId], fx: &mut Effects) {
+        let met = std::mem::take(&mut self.merging).iter().any(|node| nodes.contains(node));
+        let has_members = self.groups.values().any(|group| !group.members.is_empty());
+        if met && has_members && !self.node.quorum.had_quorum() {
+            if self.groups.values().any(|group| group.id_told) {
+                fx.push(Effect::Kill(self.node.me, KillReason::Merged));
+            }
+            return self.end(Exit::MergedWithoutQuorum, fx);
+        }
+        self.node.quorum.ring_stands(ring);
+        self.settle_quorum();
+    }
+
+    fn settle_quorum(&mut self) {
+        let gone = self.node.quorum.settle();
+        self.node.recovery.quorum_noticed(&gone);
+        self.wake_gated();
+        if self.node.quorum.was_ever() {
+            self.busy.extend(self.groups.values().filter(|group| !group.asked).map(|group| group.cpg));
+        }
+    }
+}
+
+impl Group {
+    /// Our own join: whoever is in the list is a member. Alone, we have created the group.
+    fn own_join_came(&mut self, change: &ViewChange, node: &mut Node) {
+        if !self.joining || self.current.is_some() {
+            return;
+        }
+        self.members.clear();
+        for Member { node, .. } in &change.members {
+            if !self.members.contains(node) {
+                self.members.push(*node);
+            }
+        }
+        if self.members.len() == 1 {
+            self.global_id = node.next_global_id();
+        }
+        let mut join = Change::new(Cause::Join, node.me, self.members.len(), node.next_nr());
+        join.found = self.members.clone();
+        self.queue.push_back(join);
+    }
+
+    fn join_came(&mut self, joiner: NodeId, node: &mut Node) {
+        if self.members.is_empty() || self.members.contains(&joiner) {
+            return; // before our own join, or twice
+        }
+        self.members.push(joiner);
+        self.queue.push_back(Change::new(Cause::Join, joiner, self.members.len(), node.next_nr()));
+    }
+
+    fn leave_came(&mut self, leaver: NodeId, node: &mut Node) {
+        if !self.members.contains(&leaver) {
+            return;
+        }
+        self.members.retain(|&member| member != leaver);
+        self.queue.push_back(Change::new(Cause::Leave, leaver, self.members.len(), node.next_nr()));
+    }
+
+    /// What it said last is void. If the control CPG forgot it before we knew it as a member, this is the
+    /// last we hear of it (deviation B10).
+    fn process_gone(&mut self, dead: NodeId, node: &mut Node) {
+        self.saved.forget_from(dead);
+        if !self.members.contains(&dead) || node.control.contains(dead) {
+            return;
+        }
+        if self.app.contains(&dead) {
+            let noticed = !node.quorum.names(dead);
+            node.recovery.add(dead, self.cpg, self.key.level, noticed);
+        }
+        self.node_down(dead, node);
+    }
+}
