@@ -2,7 +2,7 @@
 import json
 
 from . import wait
-from .scenario import Broken, Cluster
+from .scenario import Broken, Cluster, expect
 
 NODES = (1, 2, 3)
 ROOT = "/sys/kernel/config/cluster"
@@ -39,13 +39,68 @@ def status(lab, node):
     return lab.json(node, "o2cpg -o json status")
 
 
-def fresh(lab, nodes):
-    """Boots those of the nodes again whose kernel holds a node tree: their memory is empty then."""
-    used = [node for node in nodes if tree(lab, node)]
-    if used:
-        lab.crash(*used)
-        lab.start(*used)
-        lab.wait_members(len(lab.running()))
+def each(lab, of, nodes=NODES):
+    """of(lab, node) of all the nodes at once: {node: what it gave}."""
+    found = {}
+    lab.in_parallel(lambda node: found.__setitem__(node, of(lab, node)), nodes)
+    return found
+
+
+def kernel_ops(lab, node):
+    """Operations that the daemon has handed to the kernel since its start."""
+    return status(lab, node)["counters"].get("kernel_ops", 0)
+
+
+def blank(lab, nodes=NODES):
+    """No o2cpgd and no node tree, as after a boot but without one. Kills the daemons: nothing is told to anybody."""
+    lab.in_parallel(lambda node: lab.run(node, BLANK, seconds=MOUNT_S), nodes)
+
+
+# The local entry goes by rmdir, as any other: a 0 written to `local` could not be taken back.
+BLANK = """
+kill -9 $(pidof o2cpgd) 2>/dev/null; while pidof o2cpgd >/dev/null; do :; done
+rm -rf /run/o2cpg
+umount -a -t ocfs2
+cd %s || exit 0
+for cluster in *; do [ -d "$cluster" ] && rmdir "$cluster"/node/* "$cluster"; done
+! ls | grep .
+""" % ROOT
+
+
+def slow(lab, node, ms, config=CONFIG):
+    """From here on this node's kernel takes so long for every batch: a new daemon that has what the old one had."""
+    lab.agent.signal(node, "KILL")
+    lab.wait_for(node, "! pidof o2cpgd", 10)
+    lab.agent.start(node, config, ["--test-kernel-delay-ms", str(ms)])
+    until(lab, node, "ready")
+
+
+def until_changing(lab, node, step, missing, seconds=READY_S):
+    """Until this node says that a step is on, and that it still lacks the answers of just these nodes."""
+    def is_on():
+        change = status(lab, node)["change"] or {}
+        return (change.get("step"), change.get("missing")) == (step, missing)
+    wait.until(is_on, seconds, "node %d: %s, still without node %s" % (node, step, missing))
+
+
+def until_waiting(lab, node, kind, by, seconds=READY_S):
+    """Until this node says that it waits for something of node `by`; returns the sentence."""
+    def found():
+        return [one["text"] for one in status(lab, node)["waits"] if (one["kind"], one["nodes"]) == (kind, [by])]
+    return wait.until(found, seconds, "node %d: %s by node %d" % (node, kind, by))[0]
+
+
+def until_entries(lab, names, nodes=NODES, seconds=READY_S):
+    """Until the kernels of all the nodes hold exactly these entries, and the same ones."""
+    def is_so():
+        return all(sorted(entries(tree(lab, node))) == sorted(names) for node in nodes)
+    wait.until(is_so, seconds, "the kernels of %s hold %s" % (nodes, names), 0.2)
+    return equal_entries(lab, nodes)
+
+
+def events(lab, node):
+    """Everything o2cpgd has told there since it started."""
+    return [json.loads(line) for line in lab.run(node, "o2cpg -o jsonl events").splitlines()]
 
 
 # ---- the volume -----------------------------------------------------------------
@@ -100,7 +155,7 @@ def local(attributes):
 
 def equal_entries(lab, nodes=NODES):
     """The entries that the kernels of all the nodes hold; Broken if they differ, or if a node is not itself."""
-    trees = {node: tree(lab, node) for node in nodes}
+    trees = each(lab, tree, nodes)
     found = {node: entries(of) for node, of in trees.items()}
     if any(of != found[nodes[0]] for of in found.values()):
         raise Broken("the kernels hold different entries: %s" % json.dumps(found))
@@ -129,3 +184,14 @@ class Watch:
         changes = self.lab.run(self.node, "kill %d; cat %s" % (self.pid, self.LOG)).splitlines()[1:]
         mark = next(at for at, line in enumerate(changes) if line.endswith("/fence_method"))
         return changes[:mark]
+
+
+def watch(lab, nodes=NODES):
+    """A Watch on each of the nodes."""
+    return each(lab, Watch, nodes)
+
+
+def expect_unchanged(lab, watches):
+    """Nobody wrote into one of the watched trees, not even what was there already."""
+    changes = each(lab, lambda _, node: watches[node].changes(), tuple(watches))
+    expect("writes in the kernels", {node: [] for node in watches}, changes)
