@@ -102,7 +102,7 @@ def refusals(kind, settings):
         try:
             test()
         except (LabError, OSError) as error:
-            found.append("%s: %s" % (what, str(error).splitlines()[0]))
+            found.append("%s: %s" % (what, str(error).splitlines()[-1]))
     return found
 
 
