@@ -39,8 +39,8 @@ impl Group {
             Phase::AllStopped => {
                 // Another member may have started and now stops again: it must hear of us once more, and we
                 // wait for those that are known to have started (deviation B8; the original says nothing).
-                change.stopped.extend(&queued.failed);
                 change.stopped.retain(|member| !change.started.contains(member));
+                change.stopped.extend(change.failed.iter().chain(&queued.failed));
                 change.phase = Phase::StopWait;
                 repeat = true;
                 node.recovery.restopping(self.cpg);

@@ -35,6 +35,7 @@ impl Machine {
         for (node, _) in failed {
             self.node_down(node);
         }
+        self.node.condemned.retain(|&node| self.node.control.contains(node));
         self.wake_gated();
     }
 
@@ -47,7 +48,6 @@ impl Machine {
                 continue;
             }
             self.node.control.remove(member.node);
-            self.node.condemned.remove(&member.node);
             self.merging.remove(&member.node);
             let node = member.node;
             match reason {
@@ -75,7 +75,7 @@ impl Machine {
         let shared: Vec<(CpgId, Level)> = shared.map(|group| (group.cpg, group.key.level)).collect();
         let noticed = !self.node.quorum.names(node);
         self.node.recovery.failed(node, &shared, noticed, reason == Reason::NodeDown);
-        if reason == Reason::ProcDown && !shared.is_empty() {
+        if reason == Reason::ProcDown && !shared.is_empty() && !self.node.condemned.contains(&node) {
             fx.push(Effect::Kill(node, KillReason::DaemonGone));
         }
     }

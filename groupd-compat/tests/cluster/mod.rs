@@ -1,0 +1,579 @@
+//! Several machines and one world: a corosync that keeps the promises of the real one, and clients that
+//! answer at once or when told.
+//!
+//! What is promised: one total order of all messages, joins and leaves; each handle sees its part of it in
+//! that order; across handles there is no order (see [`Cluster::step_any`]); on a ring change first the lost
+//! nodes, then the found ones, then the totem callback, and libquorum a little later.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
+
+use groupd_compat::cpg_message::{Message, Step};
+use groupd_compat::ids::{ClientId, CpgId, EventNr, Member, NodeId, RingId, Tick};
+use groupd_compat::machine::{
+    Access, Caller, Effect, Effects, Event, Machine, QuorumReport, Reason, Settings, ViewChange,
+};
+use groupd_compat::names::{ClientKind, GroupName, Level};
+use groupd_compat::records::Reply;
+use groupd_compat::verbs::{Callback, Request};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A libcpg or libquorum handle, or all clients: callbacks of one come in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Handle {
+    Cpg(CpgId),
+    Quorum,
+    Clients,
+}
+
+/// One running daemon.
+pub struct Daemon {
+    pub machine: Machine,
+    pid: u32,
+    handles: BTreeMap<Handle, VecDeque<Event>>,
+    /// Handles in the order of their callbacks, so that the usual case is the order in which things happened.
+    arrivals: VecDeque<Handle>,
+    names: BTreeMap<CpgId, Vec<u8>>,
+    /// Members of each CPG as last announced to this handle.
+    views: BTreeMap<CpgId, BTreeSet<u32>>,
+    clients: BTreeMap<Level, ClientId>,
+    pub exit: Option<groupd_compat::machine::Exit>,
+}
+
+pub struct Cluster {
+    pub daemons: BTreeMap<u32, Daemon>,
+    /// Members of each CPG by name, with the handle.
+    cpgs: BTreeMap<Vec<u8>, BTreeMap<u32, CpgId>>,
+    /// Which nodes see each other. Nodes whose corosync is down are in none.
+    sides: Vec<BTreeSet<u32>>,
+    size: usize,
+    seq: u64,
+    lives: u32,
+    /// Of each node's last daemon.
+    pids: BTreeMap<u32, u32>,
+    next_client: u64,
+    pub now: u64,
+    /// Nodes whose clients answer only when told.
+    pub manual: BTreeSet<(u32, Level)>,
+    pub settings: fn(NodeId) -> Settings,
+    pub log: Vec<String>,
+    kills: BTreeSet<u32>,
+    /// Everything each client was told.
+    pub told: BTreeMap<(u32, Level), Vec<Callback>>,
+    pub replies: Vec<(u32, Reply)>,
+    timers: BTreeMap<u32, u64>,
+}
+
+pub fn level(level: i64) -> Level {
+    Level::try_from(level).expect("a level")
+}
+
+pub fn name(name: &str) -> GroupName {
+    GroupName::new(name.as_bytes()).expect("a name")
+}
+
+impl Cluster {
+    /// `size` nodes, all up and quorate, a daemon on each.
+    pub fn new(size: u32) -> Self {
+        let mut cluster = Cluster::without_daemons(size, Settings::libgroup);
+        for node in 1..=size {
+            cluster.start_daemon(node);
+        }
+        cluster.settle();
+        cluster.log.clear();
+        cluster
+    }
+
+    pub fn without_daemons(size: u32, settings: fn(NodeId) -> Settings) -> Self {
+        Cluster {
+            daemons: BTreeMap::new(),
+            cpgs: BTreeMap::new(),
+            sides: vec![(1..=size).collect()],
+            size: size as usize,
+            seq: 4,
+            lives: 0,
+            pids: BTreeMap::new(),
+            next_client: 0,
+            now: 0,
+            manual: BTreeSet::new(),
+            settings,
+            log: Vec::new(),
+            kills: BTreeSet::new(),
+            told: BTreeMap::new(),
+            replies: Vec::new(),
+            timers: BTreeMap::new(),
+        }
+    }
+
+    // ---- what a test does ----
+
+    pub fn start_daemon(&mut self, node: u32) {
+        self.lives += 1;
+        let pid = 1000 + self.lives;
+        self.pids.insert(node, pid);
+        let daemon = Daemon {
+            machine: Machine::new((self.settings)(NodeId(node))),
+            pid,
+            handles: BTreeMap::new(),
+            arrivals: VecDeque::new(),
+            names: BTreeMap::new(),
+            views: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            exit: None,
+        };
+        self.daemons.insert(node, daemon);
+        self.handle(node, Event::Started);
+        let side = self.side_of(node);
+        self.tell_ring(node, &side, &[]);
+    }
+
+    /// What the client of this level on this node asks for.
+    pub fn ask(&mut self, node: u32, at: Level, request: Request) {
+        let Some(client) = self.client(node, at) else { return };
+        self.handle(node, Event::Asked(client, Ok(request)));
+    }
+
+    pub fn join(&mut self, node: u32, at: i64, group: &str) {
+        self.ask(node, level(at), Request::Join { name: name(group) });
+    }
+
+    pub fn leave(&mut self, node: u32, at: i64, group: &str) {
+        self.ask(node, level(at), Request::Leave { name: name(group) });
+    }
+
+    pub fn stop_done(&mut self, node: u32, at: i64, group: &str) {
+        self.ask(node, level(at), Request::StopDone { name: name(group) });
+    }
+
+    /// Answers the last start that this client was told.
+    pub fn start_done(&mut self, node: u32, at: i64, group: &str) {
+        let nr = self.last_start(node, at, group).expect("a start");
+        self.ask(node, level(at), Request::StartDone { name: name(group), nr });
+    }
+
+    pub fn last_start(&self, node: u32, at: i64, group: &str) -> Option<EventNr> {
+        self.told_to(node, at).iter().rev().find_map(|callback| match callback {
+            Callback::Start { name, nr, .. } if name.as_bytes() == group.as_bytes() => Some(*nr),
+            _ => None,
+        })
+    }
+
+    pub fn told_to(&self, node: u32, at: i64) -> &[Callback] {
+        self.told.get(&(node, level(at))).map_or(&[], Vec::as_slice)
+    }
+
+    /// As `told_to`, in the words of the wire.
+    pub fn words(&self, node: u32, at: i64) -> Vec<String> {
+        self.told_to(node, at).iter().map(shown_callback).collect()
+    }
+
+    pub fn client_dies(&mut self, node: u32, at: i64) {
+        let Some(daemon) = self.daemons.get_mut(&node) else { return };
+        if let Some(client) = daemon.clients.remove(&level(at)) {
+            self.handle(node, Event::ClientGone(client));
+        }
+    }
+
+    pub fn manual(&mut self, node: u32, at: i64) {
+        self.manual.insert((node, level(at)));
+    }
+
+    pub fn auto(&mut self, node: u32, at: i64) {
+        self.manual.remove(&(node, level(at)));
+    }
+
+    /// Power cut.
+    pub fn crash(&mut self, node: u32) {
+        self.crash_all(&[node]);
+    }
+
+    /// Several at once: one ring change.
+    pub fn crash_all(&mut self, nodes: &[u32]) {
+        for node in nodes {
+            self.log.push(format!("-- node {node} crashes"));
+            self.daemons.remove(node);
+            self.cpgs.values_mut().for_each(|members| _ = members.remove(node));
+        }
+        let sides = std::mem::take(&mut self.sides);
+        let alive = |side: &BTreeSet<u32>| side.iter().copied().filter(|n| !nodes.contains(n)).collect::<BTreeSet<_>>();
+        let after: Vec<_> = sides.iter().map(alive).filter(|side: &BTreeSet<u32>| !side.is_empty()).collect();
+        self.change_sides(&sides, after);
+    }
+
+    /// corosync of the node runs again, without a daemon.
+    pub fn boot(&mut self, node: u32) {
+        let before = self.sides.clone();
+        let mut after = before.clone();
+        match after.first_mut() {
+            Some(side) => _ = side.insert(node),
+            None => after.push(BTreeSet::from([node])),
+        }
+        self.kills.remove(&node);
+        self.change_sides(&before, after);
+    }
+
+    /// The daemon ends without leaving; corosync lives.
+    pub fn kill_daemon(&mut self, node: u32) {
+        self.log.push(format!("-- daemon {node} is killed"));
+        self.daemon_ends(node, Reason::ProcDown);
+    }
+
+    /// The daemon ends as the original may: leaves the control CPG although it has groups.
+    pub fn daemon_leaves(&mut self, node: u32) {
+        self.log.push(format!("-- daemon {node} ends in spite of its groups"));
+        self.daemon_ends(node, Reason::Leave);
+    }
+
+    pub fn partition(&mut self, sides: &[&[u32]]) {
+        self.log.push(format!("-- partition {sides:?}"));
+        let before = self.sides.clone();
+        let after = sides.iter().map(|side| side.iter().copied().collect()).collect();
+        self.change_sides(&before, after);
+    }
+
+    pub fn heal(&mut self) {
+        self.log.push("-- the partition heals".to_owned());
+        let before = self.sides.clone();
+        let after = vec![before.iter().flatten().copied().collect()];
+        self.change_sides(&before, after);
+    }
+
+    pub fn sigterm(&mut self, node: u32) {
+        self.handle(node, Event::StopAsked);
+    }
+
+    /// Hands over everything that is on its way, in the order in which it happened, until nothing is.
+    /// Nodes that were asked to be killed die when all is quiet.
+    pub fn settle(&mut self) {
+        loop {
+            while self.step() {}
+            let Some(node) = self.kills.pop_first() else { break };
+            if self.sides.iter().any(|side| side.contains(&node)) {
+                self.crash(node);
+            }
+        }
+    }
+
+    /// As [`Cluster::settle`], but nobody is killed.
+    pub fn settle_without_kills(&mut self) {
+        while self.step() {}
+    }
+
+    pub fn execute_kills(&mut self) {
+        self.settle();
+    }
+
+    pub fn kills(&self) -> &BTreeSet<u32> {
+        &self.kills
+    }
+
+    fn step(&mut self) -> bool {
+        let next = self.daemons.iter().find(|(_, daemon)| !daemon.arrivals.is_empty()).map(|(&node, _)| node);
+        let Some(node) = next else { return false };
+        self.step_of(node)
+    }
+
+    /// Hands the next event to one node.
+    pub fn step_of(&mut self, node: u32) -> bool {
+        let handle = self.daemons.get_mut(&node).and_then(|daemon| daemon.arrivals.pop_front());
+        handle.is_some_and(|handle| self.take(node, handle))
+    }
+
+    /// Any handle of any node may be next: `pick` chooses one of so many.
+    pub fn step_any(&mut self, pick: impl FnOnce(usize) -> usize) -> bool {
+        let ready: Vec<(u32, Handle)> = self.daemons.iter().flat_map(|(&node, daemon)| {
+            let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
+            waiting.map(move |(&handle, _)| (node, handle))
+        }).collect();
+        if ready.is_empty() {
+            return false;
+        }
+        let (node, handle) = ready[pick(ready.len())];
+        if let Some(daemon) = self.daemons.get_mut(&node) {
+            if let Some(at) = daemon.arrivals.iter().position(|&h| h == handle) {
+                daemon.arrivals.remove(at);
+            }
+        }
+        self.take(node, handle)
+    }
+
+    pub fn pass_time(&mut self, ms: u64) {
+        self.now += ms;
+        let due: Vec<u32> = self.timers.iter().filter(|&(_, &at)| at <= self.now).map(|(&node, _)| node).collect();
+        for node in due {
+            self.timers.remove(&node);
+            self.handle(node, Event::TimerFired);
+        }
+    }
+
+    /// Why each group does not go on, one line each.
+    pub fn waits(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (node, daemon) in &self.daemons {
+            for group in daemon.machine.status().groups {
+                if let Some(wait) = group.waits {
+                    out.push(format!("n{node} . {} waits: {wait}", group.key));
+                }
+            }
+        }
+        out
+    }
+
+    /// Hands a node an event that the world did not make.
+    pub fn inject(&mut self, node: u32, event: Event) {
+        self.handle(node, event);
+    }
+
+    /// A message of any process on a node, through a CPG.
+    pub fn multicast_as(&mut self, node: u32, pid: u32, cpg: &[u8], bytes: &[u8]) {
+        let from = Member { node: NodeId(node), pid };
+        self.order_message(node, from, cpg, &Message::decode(bytes));
+    }
+
+    pub fn pid(&self, node: u32) -> u32 {
+        self.daemons[&node].pid
+    }
+
+    // ---- the world ----
+
+    fn client(&mut self, node: u32, at: Level) -> Option<ClientId> {
+        if let Some(&client) = self.daemons.get(&node)?.clients.get(&at) {
+            return Some(client);
+        }
+        self.next_client += 1;
+        let client = ClientId(self.next_client);
+        self.daemons.get_mut(&node)?.clients.insert(at, client);
+        self.handle(node, Event::ClientCame(client, Caller { uid: 0, access: Access::Full }));
+        let kind = ClientKind::new(b"test");
+        self.handle(node, Event::Asked(client, Ok(Request::Setup { kind, level: at })));
+        Some(client)
+    }
+
+    fn take(&mut self, node: u32, handle: Handle) -> bool {
+        let event = self.daemons.get_mut(&node).and_then(|daemon| daemon.handles.get_mut(&handle)?.pop_front());
+        if let Some(event) = event {
+            self.handle(node, event);
+        }
+        true
+    }
+
+    fn handle(&mut self, node: u32, event: Event) {
+        let mut fx = Effects::default();
+        let now = Tick(self.now);
+        let Some(daemon) = self.daemons.get_mut(&node) else { return };
+        daemon.machine.handle(now, event, &mut fx);
+        for effect in fx.drain().collect::<Vec<_>>() {
+            self.perform(node, effect);
+        }
+    }
+
+    fn perform(&mut self, node: u32, effect: Effect) {
+        match effect {
+            Effect::JoinCpg(cpg, name) => self.order_join(node, cpg, name.as_bytes().to_vec()),
+            Effect::LeaveCpg(cpg) => self.order_leave(node, cpg),
+            Effect::CloseCpg(cpg) => {
+                let Some(daemon) = self.daemons.get_mut(&node) else { return };
+                daemon.names.remove(&cpg);
+                daemon.handles.remove(&Handle::Cpg(cpg));
+                daemon.arrivals.retain(|&handle| handle != Handle::Cpg(cpg));
+            }
+            Effect::Multicast(cpg, message) => {
+                self.log.push(format!("n{node} * {}", shown_message(&message)));
+                let Some(daemon) = self.daemons.get(&node) else { return };
+                let from = Member { node: NodeId(node), pid: daemon.pid };
+                let Some(name) = daemon.names.get(&cpg).cloned() else { return };
+                self.order_message(node, from, &name, &Message::decode(&message.encode()));
+            }
+            Effect::Tell(client, callback) => self.tell(node, client, callback),
+            Effect::Reply(_, reply) => self.replies.push((node, reply)),
+            Effect::Kill(victim, why) => {
+                self.log.push(format!("n{node} ! kill {victim} ({why:?})"));
+                self.kills.insert(victim.0);
+            }
+            Effect::SetTimer(ms) => _ = self.timers.insert(node, self.now + ms),
+            Effect::AnswerShutdown(yes) => self.log.push(format!("n{node} ! shutdown {yes}")),
+            Effect::Exit(exit) => {
+                self.log.push(format!("n{node} ! exit {exit:?}"));
+                self.daemon_ends(node, Reason::ProcDown);
+            }
+            Effect::Dump(_) | Effect::Notice(_) => {}
+        }
+    }
+
+    fn tell(&mut self, node: u32, client: ClientId, callback: Callback) {
+        callback.encode().expect("every callback fits a frame");
+        let Some(daemon) = self.daemons.get(&node) else { return };
+        let Some(at) = daemon.clients.iter().find(|&(_, &id)| id == client).map(|(&at, _)| at) else {
+            panic!("node {node} tells client {client}, which is gone: {callback:?}");
+        };
+        self.log.push(format!("n{node} > {}", shown_callback(&callback)));
+        self.told.entry((node, at)).or_default().push(callback.clone());
+        if self.manual.contains(&(node, at)) {
+            return;
+        }
+        let answer = match callback {
+            Callback::Stop { name } => Request::StopDone { name },
+            Callback::Start { name, nr, .. } => Request::StartDone { name, nr },
+            _ => return,
+        };
+        self.queue(node, Handle::Clients, Event::Asked(client, Ok(answer)));
+    }
+
+    fn queue(&mut self, node: u32, handle: Handle, event: Event) {
+        if let Some(daemon) = self.daemons.get_mut(&node) {
+            daemon.handles.entry(handle).or_default().push_back(event);
+            daemon.arrivals.push_back(handle);
+        }
+    }
+
+    fn side_of(&self, node: u32) -> BTreeSet<u32> {
+        self.sides.iter().find(|side| side.contains(&node)).cloned().unwrap_or_default()
+    }
+
+    fn member(&self, node: u32) -> Member {
+        Member { node: NodeId(node), pid: self.pids.get(&node).copied().unwrap_or(0) }
+    }
+
+    /// Members of a CPG that `node` can see, with their handles.
+    fn seen(&self, node: u32, name: &[u8]) -> BTreeMap<u32, CpgId> {
+        let side = self.side_of(node);
+        let members = self.cpgs.get(name).cloned().unwrap_or_default();
+        members.into_iter().filter(|(member, _)| side.contains(member)).collect()
+    }
+
+    fn order_join(&mut self, node: u32, cpg: CpgId, name: Vec<u8>) {
+        if let Some(daemon) = self.daemons.get_mut(&node) {
+            daemon.names.insert(cpg, name.clone());
+        }
+        self.cpgs.entry(name.clone()).or_default().insert(node, cpg);
+        self.announce(node, &name, vec![], vec![(self.member(node), Reason::Join)], &BTreeMap::new());
+    }
+
+    fn order_leave(&mut self, node: u32, cpg: CpgId) {
+        let Some(name) = self.daemons.get(&node).and_then(|daemon| daemon.names.get(&cpg)).cloned() else { return };
+        self.cpgs.entry(name.clone()).or_default().remove(&node);
+        let leaver = BTreeMap::from([(node, cpg)]);
+        self.announce(node, &name, vec![(self.member(node), Reason::Leave)], vec![], &leaver);
+    }
+
+    /// One view change to all members that `node` can see, and to `others`.
+    fn announce(
+        &mut self,
+        node: u32,
+        name: &[u8],
+        left: Vec<(Member, Reason)>,
+        joined: Vec<(Member, Reason)>,
+        others: &BTreeMap<u32, CpgId>,
+    ) {
+        let to = self.seen(node, name);
+        let members: Vec<Member> = to.keys().map(|&member| self.member(member)).collect();
+        for (&member, &cpg) in to.iter().chain(others) {
+            let change = ViewChange { members: members.clone(), left: left.clone(), joined: joined.clone() };
+            self.queue_view(member, cpg, change);
+        }
+    }
+
+    fn queue_view(&mut self, node: u32, cpg: CpgId, change: ViewChange) {
+        if let Some(daemon) = self.daemons.get_mut(&node) {
+            daemon.views.insert(cpg, change.members.iter().map(|member| member.node.0).collect());
+        }
+        self.queue(node, Handle::Cpg(cpg), Event::ViewChanged(cpg, change));
+    }
+
+    fn order_message(
+        &mut self,
+        node: u32,
+        from: Member,
+        name: &[u8],
+        body: &Result<Message, groupd_compat::error::DecodeError>,
+    ) {
+        for (member, cpg) in self.seen(node, name) {
+            self.queue(member, Handle::Cpg(cpg), Event::Delivered { cpg, from, body: body.clone() });
+        }
+    }
+
+    fn daemon_ends(&mut self, node: u32, control: Reason) {
+        let Some(daemon) = self.daemons.remove(&node) else { return };
+        let gone = Member { node: NodeId(node), pid: daemon.pid };
+        let names: Vec<Vec<u8>> = self.cpgs.keys().cloned().collect();
+        for name in names {
+            if self.cpgs.get_mut(&name).and_then(|members| members.remove(&node)).is_some() {
+                let reason = if name == b"groupd\0" { control } else { Reason::ProcDown };
+                self.announce(node, &name, vec![(gone, reason)], vec![], &BTreeMap::new());
+            }
+        }
+    }
+
+    /// A ring change: lost nodes, found nodes, the ring; then quorum.
+    fn change_sides(&mut self, before: &[BTreeSet<u32>], after: Vec<BTreeSet<u32>>) {
+        self.seq += 4;
+        self.sides = after.clone();
+        for side in &after {
+            for &node in side {
+                let old = before.iter().find(|side| side.contains(&node)).cloned().unwrap_or_default();
+                if old == *side {
+                    continue;
+                }
+                self.tell_views(node, side);
+                let lost: Vec<u32> = old.difference(side).copied().collect();
+                self.tell_ring(node, side, &lost);
+            }
+        }
+    }
+
+    fn tell_views(&mut self, node: u32, side: &BTreeSet<u32>) {
+        let Some(daemon) = self.daemons.get(&node) else { return };
+        let known: Vec<(CpgId, Vec<u8>)> = daemon.names.iter().map(|(&cpg, name)| (cpg, name.clone())).collect();
+        for (cpg, name) in known {
+            let members = self.cpgs.get(&name).into_iter().flat_map(|members| members.keys().copied());
+            let members: BTreeSet<u32> = members.filter(|member| side.contains(member)).collect();
+            if !members.contains(&node) {
+                continue; // it has left
+            }
+            let view = self.daemons[&node].views.get(&cpg).cloned().unwrap_or_default();
+            let (lost, found) = (&view - &members, &members - &view);
+            let list = |nodes: BTreeSet<u32>| nodes.into_iter().map(|n| self.member(n)).collect::<Vec<_>>();
+            let with = |nodes: &BTreeSet<u32>, why| nodes.iter().map(|&n| (self.member(n), why)).collect::<Vec<_>>();
+            let down = ViewChange { members: list(&members - &found), left: with(&lost, Reason::NodeDown), joined: vec![] };
+            let up = ViewChange { members: list(members), left: vec![], joined: with(&found, Reason::NodeUp) };
+            if !lost.is_empty() {
+                self.queue_view(node, cpg, down);
+            }
+            if !found.is_empty() {
+                self.queue_view(node, cpg, up);
+            }
+        }
+    }
+
+    fn tell_ring(&mut self, node: u32, side: &BTreeSet<u32>, lost: &[u32]) {
+        let ring = RingId { representative: side.first().copied().unwrap_or(0), seq: self.seq };
+        let nodes: Vec<NodeId> = side.iter().copied().map(NodeId).collect();
+        let control = Handle::Cpg(CpgId::CONTROL);
+        self.queue(node, control, Event::RingChanged { ring, nodes: nodes.clone() });
+        let quorate = side.len() * 2 > self.size;
+        let left = lost.iter().copied().map(NodeId).collect();
+        self.queue(node, Handle::Quorum, Event::QuorumChanged(QuorumReport { quorate, ring, nodes, left }));
+    }
+}
+
+pub fn shown_callback(callback: &Callback) -> String {
+    let frame = callback.encode().expect("fits");
+    frame.text().escape_ascii().to_string()
+}
+
+pub fn shown_message(message: &Message) -> String {
+    match message {
+        Message::Step { step, key, id, .. } => {
+            let step = match step {
+                Step::Stopped => "STOPPED",
+                Step::Started => "STARTED",
+                Step::Recover => "RECOVER",
+            };
+            format!("{step} {key} {id}")
+        }
+        Message::Data { data, .. } => format!("DATA {}", data.escape_ascii()),
+        Message::GlobalId(id) => format!("GLOBAL_ID {:#x}", id.0),
+        Message::Version(v) => {
+            format!("VERSION node {} generation {} mode {} compat {} groups {}", v.node, v.generation, v.mode, v.compat, v.groups)
+        }
+    }
+}

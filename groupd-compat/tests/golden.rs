@@ -1,0 +1,117 @@
+//! Stories an operator can read: what is done to a cluster, and what each node says and tells its clients.
+//!
+//! A story is text in `tests/golden`: comments, then commands, then `----`, then what came out; as often as
+//! wanted. `UPDATE_EXPECT=1` rewrites what came out.
+//!
+//! | sign | meaning |
+//! |---|---|
+//! | `n1 > stop alpha` | node 1 tells its client |
+//! | `n1 * STOPPED 1:alpha Join(3/3)` | node 1 multicasts: the change is the join of node 3, 3 members after it |
+//! | `n1 ! kill 3` | node 1 asks corosync for something |
+//! | `n1 . 1:alpha waits: …` | the answer to `waits` |
+
+#![allow(clippy::disallowed_methods, reason = "a test reads its stories")]
+
+mod cluster;
+
+use cluster::Cluster;
+use std::fmt::Write as _;
+use std::path::Path;
+
+fn run(story: &str) -> String {
+    let mut out = String::new();
+    let mut cluster = None;
+    let mut skipping = false;
+    for line in story.lines() {
+        if line == "----" {
+            let cluster: &mut Cluster = cluster.as_mut().expect("`nodes N` first");
+            out.push_str("----\n");
+            cluster.log.drain(..).for_each(|line| _ = writeln!(out, "{line}"));
+            skipping = true;
+        } else if line.is_empty() {
+            skipping = false;
+            out.push('\n');
+        } else if !skipping {
+            _ = writeln!(out, "{line}");
+            if !line.starts_with('#') {
+                obey(&mut cluster, line);
+            }
+        }
+    }
+    out
+}
+
+fn obey(cluster: &mut Option<Cluster>, line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if let ["nodes", count] = words.as_slice() {
+        *cluster = Some(Cluster::new(count.parse().expect("a count")));
+        return;
+    }
+    let cluster = cluster.as_mut().expect("`nodes N` first");
+    let (verb, args) = words.split_first().expect("a command");
+    let number = |at: usize| args[at].parse::<u32>().expect("a node");
+    let group = |at: usize| args[at].split_once(':').map(|(l, n)| (l.parse::<i64>().expect("a level"), n)).expect("L:name");
+    match *verb {
+        // join 1,2,3 1:alpha: one after the other, each to its end
+        "join" => {
+            let (level, name) = group(1);
+            for node in args[0].split(',') {
+                cluster.join(node.parse().expect("a node"), level, name);
+                cluster.settle();
+            }
+        }
+        "leave" => cluster.leave(number(0), group(1).0, group(1).1),
+        "manual" => cluster.manual(number(0), args[1].parse().expect("a level")),
+        "auto" => cluster.auto(number(0), args[1].parse().expect("a level")),
+        "stop_done" => cluster.stop_done(number(0), group(1).0, group(1).1),
+        "start_done" => cluster.start_done(number(0), group(1).0, group(1).1),
+        "crash" => cluster.crash_all(&args[0].split(',').map(|n| n.parse().expect("a node")).collect::<Vec<_>>()),
+        "boot" => cluster.boot(number(0)),
+        "daemon" => cluster.start_daemon(number(0)),
+        "kill-daemon" => cluster.kill_daemon(number(0)),
+        "daemon-leaves" => cluster.daemon_leaves(number(0)),
+        "sigterm" => cluster.sigterm(number(0)),
+        "client-dies" => cluster.client_dies(number(0), args[1].parse().expect("a level")),
+        "partition" => {
+            let sides: Vec<Vec<u32>> =
+                args.iter().map(|side| side.split(',').map(|n| n.parse().expect("a node")).collect()).collect();
+            cluster.partition(&sides.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+        "heal" => cluster.heal(),
+        "quietly" => {
+            cluster.settle();
+            cluster.log.clear();
+        }
+        "waits" => {
+            let lines = cluster.waits();
+            cluster.log.extend(if lines.is_empty() { vec!["nobody waits".to_owned()] } else { lines });
+        }
+        other => panic!("command {other:?}"),
+    }
+    if *verb != "waits" {
+        // What is asked to die is dead when all else is quiet; `heal` shows first what the living do.
+        cluster.settle();
+    }
+}
+
+#[test]
+fn stories_come_out_as_told() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut stories: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    stories.sort();
+    assert!(!stories.is_empty());
+    let mut changed = Vec::new();
+    for path in stories {
+        let told = std::fs::read_to_string(&path).unwrap();
+        let ours = run(&told);
+        if ours == told {
+            continue;
+        }
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&path, ours).unwrap();
+        } else {
+            changed.push(format!("{}:\n{ours}", path.display()));
+        }
+    }
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
