@@ -43,6 +43,7 @@ pub(crate) enum Done {
     Joined(GroupName, Result<Cpg<Inbox>, Failure>),
     LeaveCalled(GroupName, Result<(), Failure>),
     Released,
+    Checked,
     Read(Result<Keys, ReadError>),
     Answered { verdict: Verdict, by_deadline: bool, result: Result<(), Failure> },
     KillOrdered(NodeId, Result<(), Failure>),

@@ -287,6 +287,6 @@ impl Group {
     /// A message of ours came back: the ring moves, so what was refused before may go now.
     pub(crate) fn ring_moves(&mut self) {
         self.send_failures = 0;
-        self.send_at = self.send_at.map(|_| Instant::now());
+        self.send_at = None;
     }
 }

@@ -56,6 +56,7 @@ pub struct Glue {
 /// The reports, in order.
 pub struct Events {
     receiver: mpsc::Receiver<Event>,
+    shared: Rc<Shared>,
 }
 
 /// What the commands share with the owner loop.
@@ -72,6 +73,7 @@ pub(crate) struct State {
     pub(crate) up: bool,
     pub(crate) closing: bool,
     pub(crate) question_open: bool,
+    pub(crate) check: bool,
     pub(crate) answer: Option<Verdict>,
     pub(crate) kills: VecDeque<(NodeId, String)>,
     pub(crate) kills_under_way: usize,
@@ -149,6 +151,16 @@ impl Glue {
         Ok(())
     }
 
+    /// Finds out whether corosync still answers, where nothing else asks it anything: a stopped one looks like a quiet
+    /// one. If it does not answer, that is told as [`Event::Stuck`].
+    pub fn check(&self) {
+        let mut state = self.shared.state.borrow_mut();
+        state.check = state.up;
+        if state.up {
+            self.shared.wake.notify_one();
+        }
+    }
+
     /// Removes a node from the cluster: its corosync ends, without a word to its clients. `reason` goes into corosync's
     /// log. The end is [`Event::KillOrdered`].
     pub fn kill_node(&self, nodeid: NodeId, reason: &str) -> Result<(), Refused> {
@@ -203,8 +215,8 @@ impl Glue {
 }
 
 impl Events {
-    pub(crate) fn over(receiver: mpsc::Receiver<Event>) -> Self {
-        Self { receiver }
+    pub(crate) fn over(receiver: mpsc::Receiver<Event>, shared: Rc<Shared>) -> Self {
+        Self { receiver, shared }
     }
 
     /// The next report; `None` after [`Event::Closed`]. Safe to drop and call again.
@@ -215,5 +227,13 @@ impl Events {
     /// The next report if one is there: to take a burst without going through the scheduler.
     pub fn try_next(&mut self) -> Option<Event> {
         self.receiver.try_recv().ok()
+    }
+}
+
+impl Drop for Events {
+    /// Without a reader the glue closes.
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.shared.wake.notify_one();
     }
 }

@@ -12,15 +12,17 @@ use crate::event::Event;
 pub(crate) struct Outlet {
     sender: mpsc::Sender<Event>,
     held: VecDeque<Event>,
+    told: bool,
 }
 
 impl Outlet {
     pub(crate) fn new(sender: mpsc::Sender<Event>) -> Self {
-        Self { sender, held: VecDeque::new() }
+        Self { sender, held: VecDeque::new(), told: false }
     }
 
     /// Sends the event, or holds it behind those that are held.
     pub(crate) fn emit(&mut self, event: Event) {
+        self.told = true;
         if !self.held.is_empty() {
             return self.held.push_back(event);
         }
@@ -34,16 +36,18 @@ impl Outlet {
         !self.held.is_empty()
     }
 
+    /// Whether anything was told since the last time this was asked.
+    pub(crate) fn take_told(&mut self) -> bool {
+        std::mem::take(&mut self.told)
+    }
+
     /// Whether nobody reads any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Sends what is held as far as it fits. Waits for room if something is held, for the reader to go if not.
+    /// Sends what is held, waiting for room; ends early when nobody reads any more.
     pub(crate) async fn drain(&mut self) {
-        if self.held.is_empty() {
-            return self.sender.closed().await;
-        }
         while !self.held.is_empty() {
             // The permit is taken first: an event leaves the queue only into a place that is sure.
             let Ok(permit) = self.sender.reserve().await else {
@@ -82,9 +86,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_went_is_noticed_while_idle() {
+    async fn a_reader_that_went_ends_the_waiting_for_room() {
         let (sender, receiver) = mpsc::channel(1);
         let mut outlet = Outlet::new(sender);
+        outlet.emit(closed(true));
+        outlet.emit(closed(false));
         drop(receiver);
         outlet.drain().await;
         assert!(outlet.is_closed());

@@ -67,7 +67,7 @@ impl Glue {
             threads: Arc::new(()),
         };
         spawn_local(owner.run());
-        (Self::over(shared), Events::over(receiver))
+        (Self::over(shared.clone()), Events::over(receiver, shared))
     }
 }
 
@@ -80,6 +80,8 @@ impl Owner {
             }
             if more {
                 yield_now().await;
+            } else if self.out.take_told() {
+                let_daemon_go_first().await;
             } else {
                 self.wait().await;
             }
@@ -216,7 +218,7 @@ impl Owner {
             biased;
             () = std::future::poll_fn(|cx| link.poll(cx, inbound)) => {}
             () = self.shared.wake.notified() => {}
-            () = self.out.drain() => {}
+            () = self.out.drain(), if !inbound => {}
             () = until(deadline) => {}
         }
     }
@@ -251,6 +253,20 @@ impl Drop for Owner {
             Link::Idle(_) | Link::Closed => {}
         }
     }
+}
+
+/// Lets the tasks that are ready on this thread run, and comes back without a look at the descriptors: the daemon has
+/// been told something and often answers at once, so that one more turn serves both.
+async fn let_daemon_go_first() {
+    let mut gone = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut gone, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn until(deadline: Option<Instant>) {

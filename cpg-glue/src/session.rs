@@ -142,7 +142,7 @@ impl Session {
     /// queue behind our own messages. True if there is more to do at once.
     pub(crate) fn turn(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
         self.settle(out)?;
-        let more_in = self.dispatch(out)?;
+        let more_in = self.dispatch(now, out)?;
         self.keep_time(now, out);
         self.reconcile(out);
         let more_out = if out.is_blocked() { false } else { self.send(now)? };
@@ -186,20 +186,22 @@ impl Session {
                 self.shared.state.borrow_mut().kills_under_way = self.kills.len();
                 out.emit(Event::KillOrdered { nodeid, result });
             }
-            Done::Released | Done::Connected(_) => {}
+            Done::Released | Done::Checked | Done::Connected(_) => {}
         }
         Ok(())
     }
 
     /// Takes up to [`DISPATCH_BATCH`] events of each handle, and none while the daemon is behind.
-    fn dispatch(&mut self, out: &mut Outlet) -> Result<bool, Loss> {
+    fn dispatch(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
         let mut more = false;
         for (name, group) in &mut self.groups {
             let mut left = DISPATCH_BATCH;
             while left > 0 && !out.is_blocked() && group.dispatch_one()? == Dispatched::One {
                 left -= 1;
                 while let Some(event) = group.next_event(self.connection, self.me, &mut self.calls) {
-                    note_return(&self.shared, name, group, &event, self.me);
+                    if matches!(&event, Event::Message { from, .. } if *from == self.me) {
+                        note_return(&self.shared, name, group, now);
+                    }
                     out.emit(event);
                 }
             }
@@ -277,6 +279,9 @@ impl Session {
         if let Some(verdict) = state.answer.take() {
             self.answer(verdict, false);
         }
+        if std::mem::take(&mut state.check) {
+            self.check();
+        }
         while let Some((nodeid, reason)) = state.kills.pop_front() {
             self.kill(nodeid, reason);
         }
@@ -304,6 +309,18 @@ impl Session {
                 let group = Group::open(name.clone(), want.ticket, self.probe, &mut self.calls);
                 self.groups.insert(name.clone(), group);
             }
+        }
+    }
+
+    /// Any call does, and one that is under way already is as good.
+    fn check(&mut self) {
+        if let Some(services) = self.services.as_ref().filter(|_| self.calls.idle()) {
+            let cfg = services.cfg.handle().clone();
+            self.calls.submit(None, move |progress| {
+                // Only whether it returns counts: an error is found by dispatch too, and is a loss there.
+                let _ = cfg.local(progress);
+                Done::Checked
+            });
         }
     }
 
@@ -387,13 +404,10 @@ impl Session {
 }
 
 /// Books a message of ours that came back.
-fn note_return(shared: &Shared, name: &GroupName, group: &mut Group, event: &Event, me: Member) {
-    if !matches!(event, Event::Message { from, .. } if *from == me) {
-        return;
-    }
+fn note_return(shared: &Shared, name: &GroupName, group: &mut Group, now: Instant) {
     let mut state = shared.state.borrow_mut();
     if let Some(want) = state.groups.get_mut(name).filter(|want| want.ticket == group.ticket) {
-        want.queue.returned(Instant::now());
+        want.queue.returned(now);
         group.ring_moves();
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::error::Error;
 
@@ -30,8 +30,14 @@ where
     }
 }
 
-fn run_to_end<T>(runtime: &Runtime, main: impl AsyncFnOnce() -> T) -> T {
-    LocalSet::new().block_on(runtime, main())
+/// `main` becomes a local task like the owner loop's: tasks that wake each other run on without a look at the
+/// descriptors in between, which the future given to `block_on` would cost.
+fn run_to_end<T: 'static>(runtime: &Runtime, main: impl AsyncFnOnce() -> T + 'static) -> T {
+    let main = async { spawn_local(async move { main().await }).await };
+    match LocalSet::new().block_on(runtime, main) {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 #[cfg(test)]
@@ -47,7 +53,7 @@ mod tests {
     #[test]
     fn the_owner_thread_has_its_name_its_stack_and_local_tasks() {
         let name = run_on_owner_thread("owner-test", async || {
-            let local = tokio::task::spawn_local(async { deep() });
+            let local = spawn_local(async { deep() });
             assert_eq!(local.await.unwrap(), 3 * 1024 * 1024);
             thread::current().name().map(str::to_owned)
         });

@@ -161,7 +161,8 @@ impl Node {
         assert!(cat.wait().expect("it ends").success());
     }
 
-    fn command(&self, argv: &[&str]) -> Command {
+    /// A command that runs on the node.
+    pub(crate) fn command(&self, argv: &[&str]) -> Command {
         let mut command = self.holder.enter("-m -n -i -u -p");
         command.args(argv);
         command
