@@ -83,7 +83,7 @@ impl Session {
         let asked = Client::connect(&self.global.socket, EXPLAIN_WITHIN).and_then(|mut client| client.ask(Ask::Status));
         let Ok(status): Result<api::Status, Failure> = asked else { return failure };
         let waits: Vec<String> = status.waits.into_iter().map(|wait| wait.text).collect();
-        let cause = if waits.is_empty() { failure.cause } else { format!("waiting for {}", waits.join("; ")) };
+        let cause = if waits.is_empty() { failure.cause } else { waits.join("; ") };
         Failure { what, cause, ..failure }
     }
 

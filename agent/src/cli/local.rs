@@ -79,7 +79,7 @@ fn unreachable_cluster(error: &cpg_glue::Error) -> Failure {
     Failure::new(exit, "corosync cannot be asked", chain(error), FIX_COROSYNC)
 }
 
-const FIX_COROSYNC: &str = "systemctl status corosync; run this as root";
+const FIX_COROSYNC: &str = "systemctl status corosync; it answers root only, unless its uidgid section says otherwise";
 
 fn root() -> &'static str {
     configfs::kernel::DEFAULT_ROOT

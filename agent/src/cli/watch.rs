@@ -1,9 +1,10 @@
-//! `o2cpg watch`: status again and again. What changed since the last look is marked; that only time went by is not.
+//! `o2cpg watch`: status again and again. What changed within the last seconds is marked; that only time went
+//! by is not.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anstream::adapter::strip_str;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,6 +15,10 @@ use super::output::{Format, told};
 use super::text::{FAINT, WARN, styled};
 use super::{Session, duration, render};
 
+/// How long a change stays marked: time to read it.
+const MARKED_FOR: Duration = Duration::from_secs(5);
+/// Looks held to compare with; shorter intervals mark for less time.
+const LOOKS_MAX: usize = 100;
 /// Columns of the mark.
 const GUTTER: usize = 2;
 /// Cursor home; then each line erases its rest, and the end everything below.
@@ -25,11 +30,14 @@ const CLEAR: &str = "\x1b[2J";
 impl Session {
     /// Ends with q, or with the signal of Ctrl-C. The daemon may go and come back meanwhile.
     pub(super) fn watch(&self, interval: Duration) -> Result<Exit, Failure> {
-        let mut seen: Option<Look> = None;
+        let mut looks = VecDeque::new();
         loop {
             let look = self.look()?;
-            self.repaint(&look, seen.as_ref())?;
-            seen = Some(look);
+            self.repaint(&look, &looks)?;
+            looks.push_back((Instant::now(), look));
+            while looks.len() > LOOKS_MAX || looks.len() > 1 && looks[0].0.elapsed() > MARKED_FOR {
+                looks.pop_front();
+            }
             if !waited(interval)? {
                 return Ok(Exit::Ok);
             }
@@ -45,12 +53,14 @@ impl Session {
         }
     }
 
-    fn repaint(&self, look: &Look, seen: Option<&Look>) -> Result<(), Failure> {
-        let is_same = seen.is_some_and(|seen| seen.timeless() == look.timeless());
+    /// Marked is what differs from the oldest of the `seen`; where lines pile up, a look like the last is left out.
+    fn repaint(&self, look: &Look, seen: &VecDeque<(Instant, Look)>) -> Result<(), Failure> {
+        let (oldest, last) = (seen.front().map(|(_, look)| look), seen.back().map(|(_, look)| look));
+        let is_same = last.is_some_and(|last| last.timeless() == look.timeless());
         match (self.output.format, self.output.is_terminal()) {
-            (Format::Text, true) => self.output.text(&self.screen(look, seen)),
+            (Format::Text, true) => self.output.text(&self.screen(look, oldest)),
             _ if is_same => Ok(()),
-            (Format::Text, false) => self.output.text(&(self.marked_lines(look, seen) + "\n")),
+            (Format::Text, false) => self.output.text(&(self.marked_lines(look, last) + "\n")),
             (Format::Json | Format::Jsonl, _) => match look {
                 Look::Status(status) => self.output.document_line(status),
                 Look::Failure(failure) => self.output.failure_line(failure),
@@ -58,9 +68,9 @@ impl Session {
         }
     }
 
-    fn screen(&self, look: &Look, seen: Option<&Look>) -> String {
-        let clear = if seen.is_none() { CLEAR } else { "" };
-        let text = self.marked_lines(look, seen) + "\n" + &styled(FAINT, "  * changed   q Enter ends") + "\n";
+    fn screen(&self, look: &Look, oldest: Option<&Look>) -> String {
+        let clear = if oldest.is_none() { CLEAR } else { "" };
+        let text = self.marked_lines(look, oldest) + "\n" + &styled(FAINT, "  * changed   q Enter ends") + "\n";
         format!("{clear}{HOME}{}{ERASE_BELOW}", text.replace('\n', &format!("{ERASE_LINE}\n")))
     }
 

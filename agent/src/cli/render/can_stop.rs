@@ -18,6 +18,8 @@ pub fn can_stop(answer: &CanStop, width: usize) -> String {
     labelled(&mut out, 0, "fix   ", FAINT, &answer.advice, width);
     let note = "stopping corosync would cut this node off from volumes that it goes on using; systemctl stop corosync \
                 uses --force on many distributions and does not ask o2cpgd";
-    labelled(&mut out, 0, "note  ", FAINT, note, width);
+    if answer.pins.iter().any(|pin| matches!(pin.kind.as_str(), "mounted" | "region")) {
+        labelled(&mut out, 0, "note  ", FAINT, note, width);
+    }
     out
 }

@@ -11,7 +11,8 @@ pub fn config(config: &Config, width: usize) -> String {
     let mut table = Table::new(vec![Column::left("SETTING"), Column::left("VALUE"), Column::left("FROM")]);
     for setting in &config.settings {
         let origin = if setting.origin == "default" { FAINT } else { PLAIN };
-        table.push(vec![Cell::from(&setting.key), Cell::from(&setting.value), Cell::new(origin, &setting.origin)]);
+        let value = if setting.value.is_empty() { "\"\"" } else { &setting.value };
+        table.push(vec![Cell::from(&setting.key), Cell::from(value), Cell::new(origin, &setting.origin)]);
     }
     let mut out = table.render(width);
     let pending: Vec<_> = config.settings.iter().filter(|setting| !setting.pending.is_empty()).collect();

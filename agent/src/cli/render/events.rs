@@ -3,7 +3,7 @@
 use proto::control::api::EventLine;
 use serde_json::{Map, Value, json};
 
-use crate::cli::text::{FAINT, HEAD, escaped, styled};
+use crate::cli::text::{FAINT, HEAD, columns, escaped, styled};
 
 /// Columns for the kind; the longest today is `shutdown_answered`.
 const KIND_WIDTH: usize = 17;
@@ -13,9 +13,13 @@ const KIND_WIDTH: usize = 17;
 pub fn event_line(event: &EventLine) -> String {
     let fields: Vec<String> =
         fields(event).iter().map(|(name, value)| format!("{}={}", escaped(name), shown(value))).collect();
-    let kind = styled(HEAD, &format!("{:KIND_WIDTH$}", event.kind));
-    let line = format!("{}  {kind}  {}", styled(FAINT, &event.time), fields.join(" "));
-    line.trim_end().to_owned() + "\n"
+    let time = styled(FAINT, &event.time);
+    let kind = styled(HEAD, &event.kind);
+    if fields.is_empty() {
+        return format!("{time}  {kind}\n");
+    }
+    let pad = KIND_WIDTH.saturating_sub(columns(&event.kind));
+    format!("{time}  {kind}{:pad$}  {}\n", "", fields.join(" "))
 }
 
 /// For programs: the fields of the event beside those that all events have.
@@ -74,6 +78,7 @@ mod tests {
         let shown = line(r#"{"kind":"node_left","node":3,"how":"nodedown","why":"two words","list":[1,2]}"#);
         let expected = r#"2026-11-22T05:14:09.113Z  node_left          how=nodedown list=[1,2] node=3 why="two words""#;
         assert_eq!(shown.trim_end(), expected);
+        assert_eq!(line("{}"), "2026-11-22T05:14:09.113Z  node_left\n");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn groups(groups: &Groups, width: usize) -> String {
             Cell::new(state, &group.state),
             Cell::from(or_dash(&members.join(" "))),
             Cell::from(or_dash(&group.waits)),
-            spoken(group.since_ms).into(),
+            if group.members.is_empty() { "-".into() } else { spoken(group.since_ms).into() },
         ]);
     }
     table.render(width)

@@ -205,11 +205,11 @@ fn first_steps(out: &mut String, width: usize) {
 fn details(out: &mut String, status: &Status, width: usize) {
     out.push('\n');
     if let Some(table) = &status.table {
-        let entries = format!("{} entries", table.entries.len());
+        let entries = format!("entries {}", table.entries.len());
         let list = [(PLAIN, format!("step {}", table.step)), (PLAIN, format!("ring {}", table.ring)), (PLAIN, entries)];
         items(out, "table    ", &list, width);
     }
-    if let Some(corosync) = &status.corosync {
+    if let Some(corosync) = status.corosync.as_ref().filter(|corosync| corosync.connected) {
         let ms = |name: &str, ms: u32| (PLAIN, format!("{name} {ms} ms"));
         let since = (PLAIN, format!("this view for {}", spoken(corosync.since_ms)));
         items(
