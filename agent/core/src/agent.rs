@@ -27,6 +27,8 @@ pub struct Agent {
     pub(crate) policy: Policy,
     pub(crate) config: Option<ClusterConfig>,
     pub(crate) found: Found,
+    /// Our node, once corosync has told it; also known while corosync is away.
+    pub(crate) own_node: Option<NodeId>,
 
     pub(crate) link: Link,
     pub(crate) view: View,
@@ -222,6 +224,7 @@ impl Agent {
 
     fn corosync_up(&mut self, connected: Connected, fx: &mut Effects) {
         fx.notice(Notice::CorosyncUp { nodeid: connected.member.nodeid });
+        self.own_node = Some(NodeId(connected.member.nodeid));
         self.link = Link { returning: self.link.returning, view_since: self.now, ..Link::default() };
         self.view = View::of(connected.member);
         self.exchange = Exchange::default();
@@ -351,6 +354,24 @@ impl Agent {
             self.link.probe = Some(self.tries.probe);
             self.say(proto::peer::Body::Probe(self.tries.probe), fx);
         }
+    }
+
+    /// What all members of the present view hold in common, once all have said Hello.
+    #[must_use]
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.agreed.as_ref()
+    }
+
+    /// Members, ring and quorum as last reported.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The table as last agreed.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
     }
 
     /// This process as a CPG member, while connected.

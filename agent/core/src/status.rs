@@ -127,7 +127,7 @@ impl Agent {
             number: entry.map(|entry| u32::from(entry.number)),
             address: address.map_or_else(String::new, |address| address.to_string()),
             port: entry.map_or(u32::from(self.policy.port), |entry| u32::from(entry.port)),
-            this_node: self.member().is_some_and(|me| me.nodeid == node.0),
+            this_node: self.own_node == Some(node),
             corosync: self.corosync_word(node).into(),
             agent: self.agent_word(node, spoken.map(|(_, hello)| hello)),
             standing: self.standing_word(node, spoken.map(|(member, _)| member)).into(),
@@ -148,6 +148,9 @@ impl Agent {
     }
 
     fn agent_word(&self, node: NodeId, hello: Option<&Hello>) -> String {
+        if self.link.up.is_none() {
+            return "unknown".into();
+        }
         let silent = self.view.live().iter().any(|member| member.nodeid == node.0);
         hello.map_or_else(|| if silent { "silent" } else { "none" }.to_owned(), |hello| hello.release.clone())
     }
@@ -158,6 +161,7 @@ impl Agent {
             Some(Standing::Established) => "ready",
             Some(Standing::Joining) => "joining",
             Some(Standing::Refused(_)) => "refused",
+            None if self.link.up.is_none() => "unknown",
             None if self.left.contains(&node) => "left",
             None if self.absent.contains_key(&node) => "absent",
             None if !self.view.in_ring(node) => "gone",

@@ -98,12 +98,16 @@ impl Wait {
             Wait::Corosync { .. } => {
                 "systemctl status corosync; the daemon reconnects by itself, the kernel is left as it is".into()
             }
-            Wait::CorosyncStuck { .. } => "corosync is stopped or overloaded: corosync-cfgtool -s, top".into(),
+            Wait::CorosyncStuck { .. } => {
+                "ps -o pid,stat,wchan,args -C corosync: T is stopped (kill -CONT), D waits for the kernel; else top"
+                    .into()
+            }
             Wait::Quorum { .. } => {
                 "start the missing nodes, or see corosync-quorumtool -s; nothing is changed without quorum".into()
             }
             Wait::Hello { .. } => {
-                "see o2cpg status there; a process that only joined the group would be listed by o2cpg cpg list".into()
+                "if that pid is o2cpgd, see o2cpg status on that node; any other program in the group has to be ended"
+                    .into()
             }
             Wait::Answers { .. } => "see o2cpg status on the node that is missing".into(),
             Wait::Kernel { .. } => "a write to configfs blocks; see dmesg and /proc/PID/stack of o2cpgd".into(),
@@ -135,7 +139,10 @@ impl fmt::Display for Wait {
             Wait::Join => f.write_str("our own join of the group o2cpg"),
             Wait::QuorumRing => f.write_str("quorum's word on this ring"),
             Wait::Quorum { here, configured } => write!(f, "quorum: {here} of {configured} nodes are here"),
-            Wait::Hello { from } => write!(f, "the first message of node {}", names(from)),
+            Wait::Hello { from } => {
+                let named: Vec<String> = from.iter().map(|m| format!("node {} (pid {})", m.nodeid, m.pid)).collect();
+                write!(f, "the first message of {}", named.join(", "))
+            }
             Wait::Answers { step, from } => write!(f, "{step}: answer of node {}", names(from)),
             Wait::Kernel { what } => write!(f, "this node's kernel: {what}"),
             Wait::AddRefused { entry, by, refusal } => {
