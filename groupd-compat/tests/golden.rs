@@ -50,7 +50,8 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
     let cluster = cluster.as_mut().expect("`nodes N` first");
     let (verb, args) = words.split_first().expect("a command");
     let number = |at: usize| args[at].parse::<u32>().expect("a node");
-    let group = |at: usize| args[at].split_once(':').map(|(l, n)| (l.parse::<i64>().expect("a level"), n)).expect("L:name");
+    let group =
+        |at: usize| args[at].split_once(':').map(|(l, n)| (l.parse::<i64>().expect("a level"), n)).expect("L:name");
     match *verb {
         // join 1,2,3 1:alpha: one after the other, each to its end
         "join" => {

@@ -199,6 +199,11 @@ impl Cluster {
         self.change_sides(&sides, after);
     }
 
+    /// A process that is in the control CPG and never says a word: an old daemon.
+    pub fn silent_member(&mut self, node: u32) {
+        self.order_join(node, CpgId::CONTROL, b"groupd\0".to_vec());
+    }
+
     /// corosync of the node runs again, without a daemon.
     pub fn boot(&mut self, node: u32) {
         let before = self.sides.clone();
@@ -280,10 +285,14 @@ impl Cluster {
 
     /// Any handle of any node may be next: `pick` chooses one of so many.
     pub fn step_any(&mut self, pick: impl FnOnce(usize) -> usize) -> bool {
-        let ready: Vec<(u32, Handle)> = self.daemons.iter().flat_map(|(&node, daemon)| {
-            let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
-            waiting.map(move |(&handle, _)| (node, handle))
-        }).collect();
+        let ready: Vec<(u32, Handle)> = self
+            .daemons
+            .iter()
+            .flat_map(|(&node, daemon)| {
+                let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
+                waiting.map(move |(&handle, _)| (node, handle))
+            })
+            .collect();
         if ready.is_empty() {
             return false;
         }
@@ -533,7 +542,8 @@ impl Cluster {
             let (lost, found) = (&view - &members, &members - &view);
             let list = |nodes: BTreeSet<u32>| nodes.into_iter().map(|n| self.member(n)).collect::<Vec<_>>();
             let with = |nodes: &BTreeSet<u32>, why| nodes.iter().map(|&n| (self.member(n), why)).collect::<Vec<_>>();
-            let down = ViewChange { members: list(&members - &found), left: with(&lost, Reason::NodeDown), joined: vec![] };
+            let down =
+                ViewChange { members: list(&members - &found), left: with(&lost, Reason::NodeDown), joined: vec![] };
             let up = ViewChange { members: list(members), left: vec![], joined: with(&found, Reason::NodeUp) };
             if !lost.is_empty() {
                 self.queue_view(node, cpg, down);
@@ -573,7 +583,10 @@ pub fn shown_message(message: &Message) -> String {
         Message::Data { data, .. } => format!("DATA {}", data.escape_ascii()),
         Message::GlobalId(id) => format!("GLOBAL_ID {:#x}", id.0),
         Message::Version(v) => {
-            format!("VERSION node {} generation {} mode {} compat {} groups {}", v.node, v.generation, v.mode, v.compat, v.groups)
+            format!(
+                "VERSION node {} generation {} mode {} compat {} groups {}",
+                v.node, v.generation, v.mode, v.compat, v.groups
+            )
         }
     }
 }
