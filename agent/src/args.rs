@@ -41,6 +41,9 @@ pub struct Args {
     /// Tests only: wait so long before each batch of kernel operations.
     #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
     pub test_kernel_delay_ms: u64,
+    /// Bench only: write there, at the end, how long each event took from corosync's callback to its effects.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub test_latency: Option<PathBuf>,
 }
 
 /// Values of `--backend`.
@@ -72,6 +75,7 @@ impl Args {
             socket: self.socket.unwrap_or_else(|| self.run_dir.join("control.sock")),
             run_dir: self.run_dir,
             kernel_delay: Duration::from_millis(self.test_kernel_delay_ms),
+            latency: self.test_latency,
         }
     }
 }

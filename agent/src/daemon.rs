@@ -6,11 +6,12 @@ use crate::desk::Desk;
 use crate::hands::Hands;
 use crate::inputs::{INPUTS_MAX, Inputs, Reading};
 use crate::kernel::{self, Choice, Kernel};
+use crate::latency::{self, Latency};
 use crate::pulse::Pulse;
 use crate::recorder::Recorder;
 use crate::run_dir::{self, RunDir};
 use crate::service::Service;
-use crate::settings::Live;
+use crate::settings::{Live, Settings};
 use crate::sockets;
 use crate::sources;
 use crate::telemetry::{Installed, Level};
@@ -20,6 +21,7 @@ use agent_core::status::CONTROL_GROUP;
 use agent_core::{Agent, Effect, Effects, Event};
 use cpg_glue::{Glue, GroupName, run_on_owner_thread};
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::stat::{Mode, umask};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
@@ -44,6 +46,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// Tests only: wait so long before each batch of kernel operations.
     pub kernel_delay: Duration,
+    /// Bench only: the file for latencies.
+    pub latency: Option<PathBuf>,
 }
 
 /// Why the daemon could not start. Exit status 1.
@@ -77,6 +81,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// cpg-glue's own task has ended although nobody asked it to; its panic is in the log.
+    #[error("the link to corosync has ended by itself")]
+    LinkEnded,
     /// No thread to run on.
     #[error(transparent)]
     Thread(#[from] cpg_glue::Error),
@@ -99,6 +106,7 @@ struct Daemon {
     hands: Hands,
     recorder: Rc<RefCell<Recorder>>,
     service: Rc<Service>,
+    latency: Option<Latency>,
     socket: PathBuf,
     /// Locked until the end.
     _run_dir: RunDir,
@@ -108,16 +116,7 @@ impl Daemon {
     fn start(options: Options, settings: Live, log: Installed) -> Result<Daemon, Error> {
         let started_at = clock::now();
         let in_force = settings.in_force().clone();
-        if matches!(&options.backend, Choice::Kernel(_)) && !nix::unistd::geteuid().is_root() {
-            return Err(Error::NotRoot);
-        }
-        let run_dir = RunDir::take(&options.run_dir, in_force.control_group.as_deref())?;
-        lock_memory(in_force.lock_memory);
-        let folder = run_dir.join("recorder");
-        let recorder = Recorder::open(folder.clone(), in_force.recorder_size_bytes)
-            .map_err(|source| Error::Recorder { path: folder, source })?;
-        let recorder = Rc::new(RefCell::new(recorder));
-
+        let (run_dir, recorder) = ground(&options, &in_force)?;
         let (queue_end, queue) = mpsc::channel(INPUTS_MAX);
         let (kernel, found, watch) =
             Kernel::start(&options.backend, in_force.modprobe, options.kernel_delay, queue_end.clone())?;
@@ -131,7 +130,8 @@ impl Daemon {
         }
         watch.into_iter().for_each(|watch| sources::configfs(watch, kernel.clone()));
 
-        let (glue, reports) = Glue::start(cpg_glue::Options::default());
+        let probe = options.latency.as_ref().map(|_| latency::stamp as fn(cpg_glue::Probe));
+        let (glue, reports) = Glue::start(cpg_glue::Options { probe });
         let group = GroupName::new(CONTROL_GROUP).expect("a constant that is a group's name");
         glue.join(&group).expect("a new glue takes a first group");
         let service = Rc::new(Service::new(started_at));
@@ -142,6 +142,7 @@ impl Daemon {
             fx: Effects::default(),
             inputs: Inputs {
                 glue: reports,
+                corosync_end: glue.clone(),
                 queue,
                 queue_end,
                 timers: timers.clone(),
@@ -167,6 +168,7 @@ impl Daemon {
             },
             recorder,
             service,
+            latency: options.latency.map(Latency::new),
             socket: options.socket,
             _run_dir: run_dir,
         };
@@ -180,16 +182,17 @@ impl Daemon {
         while let Some(event) = self.inputs.next().await {
             self.handle(event);
             if self.hands.exit.is_some() {
-                break;
+                self.leave().await;
+                return Ok(());
             }
         }
-        self.leave().await;
-        Ok(())
+        Err(Error::LinkEnded)
     }
 
     /// One event through the core. The only place that traces events and effects.
     fn handle(&mut self, event: Event) {
         let now = self.inputs.now();
+        let source = Latency::source(&event);
         trace!(tick = now.0, ?event, "event");
         self.recorder.borrow_mut().before(now, &event, &self.core);
         self.core.handle(now, event, &mut self.fx);
@@ -199,6 +202,9 @@ impl Daemon {
             trace!(?effect, "effect");
             news |= matches!(effect, Effect::Notice(_));
             self.hands.perform(now, effect);
+        }
+        if let (Some(latency), Some(source)) = (self.latency.as_mut(), source) {
+            latency.handed_over(source);
         }
         if news && self.service.listens() {
             self.service.tell(&self.core.status());
@@ -217,6 +223,21 @@ impl Daemon {
     }
 }
 
+/// What the daemon stands on: the right to run, the run directory, its memory and the recorder.
+fn ground(options: &Options, in_force: &Settings) -> Result<(RunDir, Rc<RefCell<Recorder>>), Error> {
+    if matches!(&options.backend, Choice::Kernel(_)) && !nix::unistd::geteuid().is_root() {
+        return Err(Error::NotRoot);
+    }
+    umask(Mode::from_bits_truncate(0o077)); // what others may see is given to them by name
+    let run_dir = RunDir::take(&options.run_dir, in_force.control_group.as_deref())?;
+    lock_memory(in_force.lock_memory);
+    let folder = run_dir.join("recorder");
+    let recorder = Recorder::open(folder.clone(), in_force.recorder_size_bytes)
+        .map_err(|source| Error::Recorder { path: folder, source })?;
+    let recorder = Rc::new(RefCell::new(recorder));
+    Ok((run_dir, recorder))
+}
+
 fn is_local(found: &KernelView) -> bool {
     let tree = found.tree.as_ref().and_then(|tree| tree.as_ref().ok()).and_then(Option::as_ref);
     tree.is_some_and(|tree| tree.local().is_some())
@@ -224,7 +245,7 @@ fn is_local(found: &KernelView) -> bool {
 
 fn started(
     options: &Options,
-    settings: &crate::settings::Settings,
+    settings: &Settings,
     run_dir: &RunDir,
     kernel: KernelView,
     started_ms: u64,

@@ -38,6 +38,7 @@ pub(crate) enum Input {
 /// The stream, and what the wrapping needs.
 pub(crate) struct Inputs {
     pub(crate) glue: cpg_glue::Events,
+    pub(crate) corosync_end: cpg_glue::Glue,
     pub(crate) queue: mpsc::Receiver<Input>,
     pub(crate) queue_end: mpsc::Sender<Input>,
     pub(crate) timers: Timers,
@@ -60,6 +61,8 @@ pub(crate) struct Reading {
     number: u64,
     resolvers: Arc<()>,
     told: Option<ClusterConfig>,
+    /// Some host name in it is not resolved: tried again with the next scan.
+    unresolved: bool,
 }
 
 enum Woken {
@@ -87,6 +90,9 @@ impl Inputs {
             if let Some(ms) = self.pulse.turn(now) {
                 self.pending.push_back(Event::Slept { ms });
             }
+            if self.pulse.check_is_due(now) {
+                self.corosync_end.check();
+            }
             match woken {
                 Woken::Glue(None) | Woken::Queue(None) => return None,
                 Woken::Glue(Some(event)) => self.take_glue(event),
@@ -111,6 +117,9 @@ impl Inputs {
         self.service.feed_watchdog(now);
         if self.pulse.scan_is_due(now) {
             self.kernel.look(false);
+            if self.read.unresolved {
+                self.resolve();
+            }
         }
     }
 
@@ -181,6 +190,7 @@ impl Inputs {
     }
 
     fn tell_config(&mut self, names: &Names) {
+        self.read.unresolved = names.values().any(Result::is_err);
         let Some(config) = &self.read.config else { return };
         let config = resolve::cluster_config(config, self.settings.borrow().in_force().link, names);
         self.pulse.set_token(config.token_ms);

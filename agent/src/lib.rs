@@ -18,6 +18,7 @@
 //! | [`recorder`], [`replay`] | the flight recorder, and stepping through what it holds |
 //! | [`telemetry`], `service` | the log; what the service manager is told |
 //! | `mountinfo`, `superblock`, `clock` | formats and clocks of the machine |
+//! | `latency` | a stopwatch for the bench |
 //! | [`cli`] | the command `o2cpg`, which is a client of all this |
 
 pub mod args;
@@ -31,6 +32,9 @@ mod events;
 mod hands;
 mod inputs;
 pub mod kernel;
+#[doc(hidden)]
+pub mod measure;
+mod latency;
 mod mountinfo;
 mod pulse;
 pub mod recorder;

@@ -89,7 +89,7 @@ cut off - ocfs2\n";
         let found = ocfs2_mounts(TEXT);
         let paths: Vec<_> = found.iter().map(|mount| mount.path.display().to_string()).collect();
         assert_eq!(paths, ["/bind", "/srv/da ta"]);
-        assert!(found.iter().all(|mount| mount.number == "98:0" && mount.device == PathBuf::from("/dev/ubda")));
+        assert!(found.iter().all(|mount| mount.number == "98:0" && mount.device.as_os_str() == "/dev/ubda"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The real o2cpgd on the model, without corosync and without root: settings, control socket, restart, end.
 
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by failing")]
+
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
