@@ -19,6 +19,9 @@ EXEC_OPTIONS.add_argument("-t", dest="seconds", type=float, metavar="SECONDS")
 EXEC_OPTIONS.add_argument("-d", dest="detach", metavar="LOG")
 EXEC_OPTIONS.add_argument("-i", dest="stdin", action="store_true")
 
+AGENT_OPTIONS = argparse.ArgumentParser(prog="lab agent NODES start", add_help=False)
+AGENT_OPTIONS.add_argument("--config", metavar="FILE")
+
 
 # ---- commands: each takes the lab and its arguments -------------------------
 
@@ -95,13 +98,14 @@ def agent(lab, args):
         for node in args.nodes(lab.processes.known()):
             sys.stdout.write(lab.agent.log(node))
         return
+    options, words = own_options(AGENT_OPTIONS, args.words)
     config = None
-    if args.config:
-        with open(args.config) as source:
+    if options.config:
+        with open(options.config) as source:
             config = source.read()
     for node in args.nodes(lab.running()):
         if args.verb == "start":
-            print(lab.agent.start(node, config, args.words))
+            print(lab.agent.start(node, config, words))
         elif args.verb == "stop":
             lab.agent.stop(node)
         else:
@@ -150,7 +154,7 @@ def check_machine(_lab, args):
 
 
 def execute(lab, args):
-    options, words = own_options(args.words)
+    options, words = own_options(EXEC_OPTIONS, args.words)
     if not words:
         raise LabError("exec: which command?")
     argv = ["/bin/sh", "-c", words[0]] if len(words) == 1 else words
@@ -165,13 +169,13 @@ def execute(lab, args):
     return execute_on_several(lab, nodes, argv, options.seconds)
 
 
-def own_options(words):
+def own_options(options, words):
     """Parts the lab's options from the command, whose own options are not ours to read."""
     count = 0
     while count < len(words) and words[count].startswith("-") and words[count] != "--":
-        count += 2 if words[count] in ("-t", "-d") else 1
+        count += 2 if words[count] in ("-t", "-d", "--config") else 1
     command = words[count + 1:] if words[count:count + 1] == ["--"] else words[count:]
-    return EXEC_OPTIONS.parse_args(words[:count]), command
+    return options.parse_args(words[:count]), command
 
 
 def execute_on_several(lab, nodes, argv, seconds):
@@ -241,8 +245,8 @@ def parser():
     one.add_argument("-t", dest="seconds", type=float, default=corosync.QUORUM_S)
     one = add("agent", agent, "o2cpgd on NODES: start, stop (SIGTERM), kill, log", True)
     one.add_argument("verb", choices=("start", "stop", "kill", "log"))
-    one.add_argument("--config", metavar="FILE", help="its o2cpg.toml")
-    one.add_argument("words", nargs="*", metavar="-- WORD", help="more words for o2cpgd")
+    one.add_argument("words", nargs=argparse.REMAINDER, metavar="[--config FILE] [--] [WORD ...]",
+                     help="its o2cpg.toml, and more words for o2cpgd")
     one = add("share", share, "copy files to where each node sees them: /lab/NAME")
     one.add_argument("path", nargs="+")
     one.add_argument("--into", default="", metavar="FOLDER", help="/lab/FOLDER/NAME; bin is in every node's PATH")

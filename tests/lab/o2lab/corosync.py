@@ -132,7 +132,8 @@ class Corosync:
     def _do(self, node, argv, seconds=COMMAND_S, stdin=b""):
         done = self.remote.call(node, argv, seconds, stdin=stdin)
         if not done.ok:
-            raise LabError("node %d: %s: %s" % (node, " ".join(argv), (done.err or done.out).strip()))
+            said = (done.err or done.out).strip()
+            raise LabError("node %d: %s: exit status %d %s" % (node, " ".join(argv), done.code, said))
 
     def members(self, node):
         """How many members a node sees, and whether they are quorate; (0, False) when it does not say."""

@@ -113,6 +113,7 @@ class Lab:
         if self.processes.alive(node):
             raise LabError("node %d is running" % node)
         kind = self.state.kind
+        self.state.make_node(node)
         self.corosync.write(node)
         self.network.attach(node, kind)
         shutil.rmtree(os.path.join(self.state.folder, "uml", uml.umid(node)), ignore_errors=True)

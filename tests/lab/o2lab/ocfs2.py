@@ -90,6 +90,13 @@ def until_waiting(lab, node, kind, by, seconds=READY_S):
     return wait.until(found, seconds, "node %d: %s by node %d" % (node, kind, by))[0]
 
 
+def until_refused(lab, node, whom, kind, seconds=READY_S):
+    """Until this node says that node `whom` is refused for a reason of this kind; returns all that it says of it."""
+    def found():
+        return [one for one in status(lab, node)["troubles"] if (one["kind"], one["nodeid"]) == (kind, whom)]
+    return wait.until(found, seconds, "node %d: node %d is refused: %s" % (node, whom, kind))[0]
+
+
 def until_entries(lab, names, nodes=NODES, seconds=READY_S):
     """Until the kernels of all the nodes hold exactly these entries, and the same ones."""
     def is_so():

@@ -57,16 +57,16 @@ class State:
     # ---- paths --------------------------------------------------------------
 
     def node_folder(self, node):
-        """Of one node, on the host only: pid, console.log."""
-        path = os.path.join(self.folder, "node%d" % node)
-        os.makedirs(path, exist_ok=True)
-        return path
+        """Of one node, on the host only: pid, console.log. Made by `make_node`."""
+        return os.path.join(self.folder, "node%d" % node)
 
     def node_share(self, node):
-        """Of one node, seen inside every node as /lab/nodeN."""
-        path = os.path.join(self.share, "node%d" % node)
-        os.makedirs(path, exist_ok=True)
-        return path
+        """Of one node, seen inside every node as /lab/nodeN. Made by `make_node`."""
+        return os.path.join(self.share, "node%d" % node)
+
+    def make_node(self, node):
+        os.makedirs(self.node_folder(node), exist_ok=True)
+        os.makedirs(self.node_share(node), exist_ok=True)
 
     def console(self, node):
         return os.path.join(self.node_folder(node), "console.log")

@@ -11,6 +11,7 @@ SHARED = True
 LIMIT_S = 90
 FAST, SLOW, JOINER = 1, 2, 3
 DELAY_MS = 4000
+LOG = "/tmp/sampler.log"
 CLOCKS_S = 0.5          # a node's clock may be so far from the host's; a quarter of it is what a loaded machine shows
 
 
@@ -20,12 +21,12 @@ def run(lab):
     ocfs2.slow(lab, SLOW, DELAY_MS)
     for node in ocfs2.NODES:
         expect("the clock of node %d is the host's" % node, True, is_in_time(lab, node))
-        sample(lab, node)
+    samplers = {node: sample(lab, node) for node in ocfs2.NODES}
     ocfs2.ready(lab, (JOINER,))
     ocfs2.equal_entries(lab)
 
     entry = "%d %s" % (JOINER, cluster_address(JOINER))
-    fast, slow, joiner = (samples(lab, node) for node in ocfs2.NODES)
+    fast, slow, joiner = (samples(lab, node, samplers[node]) for node in ocfs2.NODES)
     expect("the entry comes once, and complete, to the fast member", [entry + " 0"], complete(fast))
     expect("the same on the slow one", [entry + " 0"], complete(slow))
     installed = {FAST: first(fast, entry + " 0"), SLOW: first(slow, entry + " 0")}
@@ -48,14 +49,16 @@ def is_in_time(lab, node):
 
 
 def sample(lab, node):
+    lab.run(node, ["rm", "-f", LOG])
     folder = "%s/lab/node/node%d" % (ocfs2.ROOT, JOINER)
-    lab.remote.spawn(node, ["bash", "/lab/guest/sampler", folder], "/tmp/samples")
-    lab.wait_for(node, "grep -q absent /tmp/samples", 10, "the sampler looks")
+    pid = lab.remote.spawn(node, ["/usr/bin/python3", "-I", "-S", "/lab/guest/sampler", folder], LOG)
+    lab.wait_for(node, "grep -q absent " + LOG, 10, "the sampler looks")
+    return pid
 
 
-def samples(lab, node):
+def samples(lab, node, pid):
     """(before, at, state) of each change: somewhere between the two times it happened."""
-    rows = [row.split(" ", 2) for row in lab.run(node, "kill $(pgrep -f guest/sampler); cat /tmp/samples").splitlines()]
+    rows = [row.split(" ", 2) for row in lab.run(node, "kill %d; cat %s" % (pid, LOG)).splitlines()]
     return [(float(before), float(at), state) for before, at, state in rows]
 
 

@@ -23,7 +23,7 @@ def run(lab):
     lab.crash(VICTIM)
 
     ocfs2.until(lab, JOINER, "ready")
-    expect("it died before the end of the add", ["step", "node_left", "table"], told_of_add(lab))
+    expect("it died before the end of the add", ["step", "node_left", "step", "table"], told_of_add(lab))
     expect("the two that are left", sorted(ALL), sorted(ocfs2.equal_entries(lab, (OLD, JOINER))))
     ocfs2.mount(lab, (OLD, JOINER))
     lab.start(VICTIM)
@@ -41,4 +41,4 @@ def told_of_add(lab):
             (event["kind"], event.get("change")) == ("table", "added node3") or \
             (event["kind"], event.get("node")) == ("node_left", VICTIM)
     kinds = [event["kind"] for event in ocfs2.events(lab, OLD) if concerns(event)]
-    return kinds[-3:]
+    return kinds[-4:]

@@ -10,14 +10,14 @@ LIMIT_S = 120
 OLD, REFUSER, JOINER = 1, 2, 3
 DELAY_MS = 6000
 
-# What another program, or a person, might do while the daemon is about to write.
+# What another program, or a person, might do while the daemon is about to write. It has no number yet: the kernels
+# would compare it, and refuse every new mount as long as it is there.
 STRANGER = """
 set -e
 cd %s/lab/node
 mkdir stranger
 echo 7777 > stranger/ipv4_port
 echo %s > stranger/ipv4_address
-echo 9 > stranger/num
 """ % (ocfs2.ROOT, cluster_address(JOINER))
 
 

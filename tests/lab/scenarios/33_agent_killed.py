@@ -25,8 +25,10 @@ def run(lab):
 
     ocfs2.ready(lab)
     lab.in_parallel(lambda node: ocfs2.until(lab, node, "settled"), ocfs2.NODES)
-    adopted = {one["thing"].split()[1] for one in ocfs2.status(lab, VICTIM)["adopted"] if one["verdict"] == "adopted"}
-    expect("adopted", {"lab", "node1", "node2", "node3"}, adopted)
+    verdicts = ocfs2.status(lab, VICTIM)["adopted"]
+    adopted = [one["thing"].removesuffix(" local") for one in verdicts if one["verdict"] == "adopted"]
+    of_nodes = ["node %s %s %s:%s" % (number, name, address, port) for name, (number, address, port) in before.items()]
+    expect("adopted", sorted(["cluster lab", *of_nodes]), sorted(adopted))
     expect("operations of the new daemon", 0, ocfs2.kernel_ops(lab, VICTIM))
     expect("the entries are as before", before, ocfs2.equal_entries(lab))
     ocfs2.expect_unchanged(lab, watches)

@@ -1,0 +1,46 @@
+"""A node with another idle_timeout, keepalive or dead_threshold is refused with both values, and its kernel stays untouched."""
+from o2lab import ocfs2
+from o2lab.scenario import expect, expect_in
+
+SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
+PROGRAMS = ocfs2.PROGRAMS
+SHARED = True
+LIMIT_S = 120
+MEMBERS, JOINER = (1, 2), 3
+MOUNT_S = 30            # without our refusal it would hang for a minute
+
+# What the joiner has instead, the words that must be said, and both values.
+VARIANTS = (
+    ("dead_threshold = 7\nidle_timeout_ms = 12000\n", "idle", "10000", "12000"),
+    ("dead_threshold = 7\nidle_timeout_ms = 10000\nkeepalive_delay_ms = 1000\n", "keepalive", "2000", "1000"),
+    ("dead_threshold = 9\nidle_timeout_ms = 10000\n", "dead_threshold", "7", "9"),
+)
+
+
+def run(lab):
+    ocfs2.blank(lab)
+    ocfs2.ready(lab, MEMBERS)
+    before = ocfs2.equal_entries(lab, MEMBERS)
+    for settings, *words in VARIANTS:
+        lab.agent.start(JOINER, "[o2cb]\n" + settings)
+        for node in ocfs2.NODES:
+            said = ocfs2.until_refused(lab, node, JOINER, "mismatch")
+            for word in words:
+                expect_in("node %d says what differs" % node, word, said["what"])
+            expect("node %d says why it matters, and what to do" % node, (True, True),
+                   (bool(said["cause"]), "o2cpg.toml" in said["fix"]))
+        expect("state of the joiner", "refused", ocfs2.status(lab, JOINER)["agent"]["state"])
+        expect("the members go on", {1: "ready", 2: "ready"}, ocfs2.each(lab, state, MEMBERS))
+        expect("the joiner's kernel has no cluster", {}, ocfs2.tree(lab, JOINER))
+        expect("the members have no entry of it", before, ocfs2.equal_entries(lab, MEMBERS))
+        lab.agent.stop(JOINER)
+
+    mounting = "mkdir -p {1} && mount.ocfs2 {0} {1}".format(ocfs2.VOLUME, ocfs2.MOUNT)
+    expect("a mount fails, and soon", False, lab.try_run(JOINER, mounting, seconds=MOUNT_S).ok)
+    ocfs2.ready(lab)
+    expect("after the correction it joins", ["node1", "node2", "node3"], sorted(ocfs2.equal_entries(lab)))
+    expect("nobody is refused any more", [], ocfs2.status(lab, 1)["troubles"])
+
+
+def state(lab, node):
+    return ocfs2.status(lab, node)["agent"]["state"]

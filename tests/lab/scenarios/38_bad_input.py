@@ -1,0 +1,102 @@
+"""Garbage on the control socket, in the CPG group and in the settings is refused; nothing falls over and nothing is lost."""
+import os
+import threading
+
+from o2lab import ocfs2
+from o2lab.scenario import Broken, Cluster, expect, expect_in
+
+SUITES = {"agent-ns": Cluster(3, "ns")}
+PROGRAMS = ocfs2.PROGRAMS
+LIMIT_S = 120
+TREE = "cat /tmp/configfs/tree.json"
+# Whoever may look is in this group, and is not root.
+CONFIG = ocfs2.CONFIG + '[control]\ngroup = "nogroup"\n'
+AS_NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups "
+SOCKET = "/run/o2cpg/control.sock"
+
+
+def run(lab):
+    ocfs2.ready(lab, config=CONFIG)
+    pids, before = ocfs2.each(lab, lambda lab, node: lab.agent.pid(node)), ocfs2.each(lab, facts)
+    control_socket(lab, "")
+    control_socket(lab, AS_NOBODY)
+    stranger(lab)
+    unknown_key(lab)
+    lab.in_parallel(lambda node: ocfs2.until(lab, node, "settled"), ocfs2.NODES)
+    expect("the daemons are the same", pids, ocfs2.each(lab, lambda lab, node: lab.agent.pid(node)))
+    expect("trees, tables and operations are the same", before, ocfs2.each(lab, facts))
+
+
+def facts(lab, node):
+    said = ocfs2.status(lab, node)
+    return lab.run(node, TREE), said["table"]["step"], said["counters"]["kernel_ops"], said["health"]
+
+
+# ---- the control socket ---------------------------------------------------------
+
+def control_socket(lab, who):
+    """Others than root cannot lock root out, whatever they do; root can, for as long as it holds on."""
+    pest = Pest(lab, who + "/usr/bin/python3 -I -S /lab/guest/pest " + SOCKET)
+    lab.wait_for(1, lambda: b"half a frame" in pest.said, 30, "the pest has done its work")
+    if who:
+        expect("root is answered all the same", "ready", ocfs2.status(lab, 1)["agent"]["state"])
+    expect("no daemon ended", True, bool(lab.agent.pid(1)))
+    pest.stop()
+    lab.wait_for(1, "o2cpg status", 10, "its connections are free again")
+
+
+class Pest:
+    def __init__(self, lab, command):
+        self.said, (reader, self.word) = b"", os.pipe()
+        self.thread = threading.Thread(target=self._run, args=(lab, command, reader), daemon=True)
+        self.thread.start()
+
+    def _run(self, lab, command, reader):
+        lab.remote.stream(1, ["/bin/sh", "-c", command], 60, self._heard, stdin=reader)
+        os.close(reader)
+
+    def _heard(self, data, _is_err):
+        self.said += data
+
+    def stop(self):
+        os.close(self.word)
+        self.thread.join(10)
+
+
+# ---- the group ------------------------------------------------------------------
+
+def stranger(lab):
+    """A member that says nothing that can be understood is named, and blocks changes only while it is there."""
+    log = "/tmp/stranger.log"
+    pid = lab.remote.spawn(3, ["/usr/bin/python3", "-I", "-S", "/lab/guest/stranger", "o2cpg"], log)
+    lab.wait_for(3, "grep -q silent " + log, 30, "the stranger has said everything")
+    for node in ocfs2.NODES:
+        text = ocfs2.until_waiting(lab, node, "hello", 3)
+        expect_in("node %d names the process" % node, "pid %d" % pid, text)
+        if ocfs2.status(lab, node)["counters"]["undecodable"] < 20:
+            raise Broken("node %d did not count what it could not read" % node)
+        dropped = [event for event in ocfs2.events(lab, node) if event["kind"] == "dropped"]
+        expect("node %d tells it once" % node, 1, len(dropped))
+    lab.run(3, "kill %d" % pid)
+    ocfs2.ready(lab)
+
+
+# ---- settings -------------------------------------------------------------------
+
+def unknown_key(lab):
+    lab.run(2, "printf '[o2cb]\\nport = 7777\\ndead_treshold = 31\\n' > /tmp/bad.toml")
+    done = lab.try_run(2, "o2cpgd --config /tmp/bad.toml")
+    expect("a daemon with an unknown key does not start", 2, done.code)
+    said = 'bad.toml:3: unknown setting "o2cb.dead_treshold"; did you mean "o2cb.dead_threshold"?'
+    expect_in("and says which", said, done.err)
+    good = lab.agent.config_file(2)
+    with open(good) as source:
+        text = source.read()
+    with open(good, "w") as target:
+        target.write(text + "dead_treshold = 31\n")
+    heard = len(lab.agent.log(2))
+    lab.agent.signal(2, "HUP")
+    lab.wait_for(2, lambda: "dead_treshold" in lab.agent.log(2)[heard:], 10, "the log names the key")
+    with open(good, "w") as target:
+        target.write(text)
+    expect("a running one keeps what it has", "ready", ocfs2.status(lab, 2)["agent"]["state"])
