@@ -349,7 +349,10 @@ fn a_broken_ring_delays_messages_and_keeps_their_order() {
 fn two_floods_at_once_lose_nothing() {
     let Some(lab) = Lab::up(2) else { return };
     let mut programs = programs_in_g(&lab);
-    programs[1].tell("quiet");
+    for program in &mut programs {
+        program.tell("quiet");
+        program.ask("count", "count"); // its answer says that it is quiet
+    }
     programs[1].tell("flood g 20000 100");
     flood_and_count(&mut programs[0], 20000, 100);
     support::lab::until("both have both", || {
@@ -365,8 +368,11 @@ fn two_floods_at_once_lose_nothing() {
 fn a_daemon_that_does_not_read_loses_nothing() {
     let Some(lab) = Lab::up(2) else { return };
     let mut programs = programs_in_g(&lab);
-    programs[0].tell("quiet");
+    for program in &mut programs {
+        program.tell("quiet");
+    }
     programs[0].tell("hold");
+    programs[0].ask("count", "count"); // its answer says that the hold is obeyed
     // More than the channel holds; node 2 sees them all while node 1 does not read.
     flood_and_count(&mut programs[1], 5000, 100);
     let counted = programs[0].ask("count", "count");

@@ -107,7 +107,7 @@ impl Holder {
         let stdout = child.stdout.take().expect("it is piped");
         let _ = BufReader::new(stdout).read_line(&mut line);
         let hint = "no namespaces: run as root on a kernel that has them, or set O2CPG_WITHOUT_LAB=1";
-        assert_eq!(line, "ready\n", "{hint}");
+        assert!(line == "ready\n", "{hint}");
         let children = format!("/proc/{0}/task/{0}/children", child.id());
         let leader = std::fs::read_to_string(children).expect("/proc shows children");
         let leader = leader.trim().parse().expect("unshare has one child");
