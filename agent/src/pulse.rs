@@ -2,8 +2,8 @@
 //!
 //! Somebody who slept longer than the token time may have been given up by the others (DESIGN §3.6). So the loop must turn
 //! at least twice in a token time; a longer gap between two turns is a pause of this process or this machine, whatever
-//! caused it. The same tick feeds the service manager's watchdog and, now and then, has the kernel looked at. It is the only
-//! wake-up of an idle daemon.
+//! caused it. The same tick feeds the service manager's watchdog, asks corosync for a sign of life (a stopped one looks like a
+//! quiet one) and, now and then, has the kernel looked at. It is the only wake-up of an idle daemon.
 
 use agent_core::ids::Tick;
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(crate) struct Pulse {
     period_max_ms: u64,
     last: Tick,
     scanned: Tick,
+    checked: Tick,
 }
 
 impl Pulse {
@@ -31,7 +32,7 @@ impl Pulse {
     pub(crate) fn new(now: Tick, watchdog: Option<Duration>) -> Pulse {
         let third = watchdog.map(|it| u64::try_from(it.as_millis() / 3).unwrap_or(u64::MAX).max(1));
         let period_max_ms = third.unwrap_or(PERIOD_MAX_MS).min(PERIOD_MAX_MS);
-        Pulse { token_ms: TOKEN_DEFAULT_MS, period_max_ms, last: now, scanned: now }
+        Pulse { token_ms: TOKEN_DEFAULT_MS, period_max_ms, last: now, scanned: now, checked: now }
     }
 
     pub(crate) fn set_token(&mut self, token_ms: u32) {
@@ -49,6 +50,15 @@ impl Pulse {
         self.last = now;
         let allowed = self.token_ms.max(2 * PERIOD_MIN_MS);
         (gap > allowed).then_some(gap)
+    }
+
+    /// Whether corosync is to be asked whether it is still there: with each beat, and no less when much happens.
+    pub(crate) fn check_is_due(&mut self, now: Tick) -> bool {
+        let due = u128::from(now.since(self.checked)) >= self.period().as_millis();
+        if due {
+            self.checked = now;
+        }
+        due
     }
 
     /// Whether the kernel is to be looked at.
@@ -86,6 +96,13 @@ mod tests {
         assert_eq!(pulse.turn(Tick(900)), None);
         let pulse = Pulse::new(Tick(0), Some(Duration::from_millis(900)));
         assert_eq!(pulse.period(), Duration::from_millis(300));
+    }
+
+    #[test]
+    fn corosync_is_asked_once_a_period_however_often_the_loop_turns() {
+        let mut pulse = Pulse::new(Tick(0), None);
+        let asked = (1..=3000).filter(|now| pulse.check_is_due(Tick(*now))).collect::<Vec<_>>();
+        assert_eq!(asked, [1500, 3000]);
     }
 
     #[test]
