@@ -27,6 +27,8 @@ pub(crate) struct Change {
     pub(crate) owes: Option<Owed>,
     /// A failure waits behind this change: it starts without regard to lower levels, to be stopped again.
     pub(crate) start_anyway: bool,
+    /// Own join: a node that we found here died before anybody was stopped for us.
+    pub(crate) unsure: bool,
     /// Cause `Leave`: the leaver failed before it said it was stopped (deviation B1).
     pub(crate) leaver_failed: bool,
 }
@@ -53,6 +55,7 @@ impl Change {
             started: BTreeSet::new(),
             owes: None,
             start_anyway: false,
+            unsure: false,
             leaver_failed: false,
         }
     }

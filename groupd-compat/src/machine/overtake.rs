@@ -59,7 +59,12 @@ impl Group {
         true
     }
 
-    /// We wait to be taken in, and a member dies.
+    /// We wait to be taken in, and one of those we found dies.
+    ///
+    /// Was it a member, or only waiting like us? If a member was stopped for us already, a member: then our
+    /// join starts and the failure replaces it everywhere. If not, the others tell: who speaks of the failure
+    /// first recovers first; who takes us in and then speaks of the failure had it as a member; who takes us
+    /// in and starts never had. (The original starts at the first word; deviation B13.)
     fn overtake_own_join(&mut self, at: usize, node: &mut Node, fx: &mut Effects) -> bool {
         let (Some(change), Some(failure)) = (&self.current, self.queue.get(at)) else { return false };
         let alive: Vec<_> = self.app.iter().filter(|&&n| n != node.me && !failure.failed.contains(&n)).collect();
@@ -69,14 +74,19 @@ impl Group {
             self.say(Step::Recover, id, fx);
             return true; // nobody is left to take us in: we go on alone
         }
-        if alive.iter().any(|member| change.stopped.contains(member)) {
-            return self.hurry(at); // they take us in first
+        let taken_in = alive.iter().any(|member| change.stopped.contains(member));
+        let recovering = self.saved.speaks_of(failure.id);
+        if taken_in && (recovering || !change.unsure) {
+            return self.hurry(at); // they take us in first, and recover after that
         }
-        if self.saved.speaks_of(failure.id) {
+        if recovering || (taken_in && alive.iter().any(|member| change.started.contains(member))) {
             self.skip(at, node);
-            return true; // they recover first, without us
+            return true; // they recover without us, or the dead node was never one of them
         }
-        false // their next word tells
+        if let Some(change) = &mut self.current {
+            change.unsure = true; // their next word tells
+        }
+        false
     }
 
     /// A failure that is not ours to recover from.

@@ -216,6 +216,25 @@ impl Cluster {
         self.change_sides(&before, after);
     }
 
+    /// Whatever is missing on this node runs again.
+    pub fn revive(&mut self, node: u32) {
+        if !self.sides.iter().any(|side| side.contains(&node)) {
+            self.boot(node);
+        }
+        if !self.daemons.contains_key(&node) && !self.kills.contains(&node) {
+            self.start_daemon(node);
+        }
+    }
+
+    /// One node alone, the others together.
+    pub fn cut_off(&mut self, node: u32) {
+        let all: BTreeSet<u32> = self.sides.iter().flatten().copied().collect();
+        let (alone, rest): (Vec<u32>, Vec<u32>) = all.into_iter().partition(|&n| n == node);
+        if !alone.is_empty() && !rest.is_empty() {
+            self.partition(&[&rest, &alone]);
+        }
+    }
+
     /// The daemon ends without leaving; corosync lives.
     pub fn kill_daemon(&mut self, node: u32) {
         self.log.push(format!("-- daemon {node} is killed"));

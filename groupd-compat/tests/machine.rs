@@ -1,0 +1,239 @@
+//! Fixes that no numbered case covers.
+
+mod cluster;
+
+use cluster::{Cluster, level, name};
+use groupd_compat::cpg_message::{Message, Step, Version};
+use groupd_compat::event_id::{Cause, EventId};
+use groupd_compat::ids::{ClientId, CpgId, GlobalId, Member, NodeId, RingId, Tick};
+use groupd_compat::machine::{
+    Access, Caller, Compat, Effect, Effects, Event, Machine, Notice, QuorumReport, Reason, Settings, ViewChange, Wait,
+};
+use groupd_compat::names::{ClientKind, GroupKey};
+use groupd_compat::verbs::{Callback, Request, StartKind};
+
+/// One machine, fed by hand.
+struct Bench {
+    machine: Machine,
+    fx: Effects,
+}
+
+const CLIENT: ClientId = ClientId(1);
+const ALPHA: CpgId = CpgId(1);
+
+fn member(node: u32) -> Member {
+    Member { node: NodeId(node), pid: 100 + node }
+}
+
+fn view(members: &[u32], left: &[(u32, Reason)], joined: &[(u32, Reason)]) -> ViewChange {
+    let change = |list: &[(u32, Reason)]| list.iter().map(|&(node, why)| (member(node), why)).collect();
+    ViewChange { members: members.iter().map(|&n| member(n)).collect(), left: change(left), joined: change(joined) }
+}
+
+fn alpha() -> GroupKey {
+    GroupKey { level: level(1), name: name("alpha") }
+}
+
+impl Bench {
+    fn new(settings: Settings, nodes: &[u32]) -> Self {
+        let mut bench = Bench { machine: Machine::new(settings), fx: Effects::default() };
+        bench.feed(Event::Started);
+        bench.feed(Event::ViewChanged(CpgId::CONTROL, view(nodes, &[], &[(1, Reason::Join)])));
+        bench.quorum(4, nodes);
+        bench.feed(Event::ClientCame(CLIENT, Caller { uid: 0, access: Access::Full }));
+        bench.feed(Event::Asked(CLIENT, Ok(Request::Setup { kind: ClientKind::new(b"test"), level: level(1) })));
+        bench.feed(Event::Asked(CLIENT, Ok(Request::Join { name: name("alpha") })));
+        bench
+    }
+
+    fn quorum(&mut self, seq: u64, nodes: &[u32]) {
+        let (ring, nodes) = (RingId { representative: 1, seq }, nodes.iter().copied().map(NodeId).collect::<Vec<_>>());
+        self.feed(Event::QuorumChanged(QuorumReport { quorate: true, ring, nodes: nodes.clone(), left: vec![] }));
+        self.feed(Event::RingChanged { ring, nodes });
+    }
+
+    fn feed(&mut self, event: Event) -> Vec<Effect> {
+        self.machine.handle(Tick(0), event, &mut self.fx);
+        self.fx.drain().collect()
+    }
+
+    fn step(&mut self, from: u32, step: Step, id: EventId) -> Vec<Effect> {
+        let body = Ok(Message::Step { step, key: alpha(), global_id: GlobalId(0x10002), id });
+        self.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(from), body })
+    }
+
+    fn told(effects: &[Effect]) -> Vec<String> {
+        let told = effects.iter().filter_map(|effect| match effect {
+            Effect::Tell(_, callback) => Some(cluster::shown_callback(callback)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    fn wait(&self) -> Option<Wait> {
+        self.machine.status().groups[0].waits.clone()
+    }
+}
+
+fn join_of(node: u32, count: usize) -> EventId {
+    EventId::new(NodeId(node), count, Cause::Join)
+}
+
+#[test]
+fn a_wide_node_id_is_reported() {
+    let mut machine = Machine::new(Settings::libgroup(NodeId(70_000)));
+    let mut fx = Effects::default();
+    machine.handle(Tick(0), Event::Started, &mut fx);
+    assert_eq!(fx.as_slice()[0], Effect::Notice(Notice::WideNodeId { node: NodeId(70_000) }));
+}
+
+/// Node 1 alone in its group, node 2 about to join or dead.
+fn alone_in_alpha() -> Bench {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.step(1, Step::Started, join_of(1, 1));
+    assert_eq!(bench.wait(), None);
+    bench
+}
+
+#[test]
+fn a_joiner_that_is_dead_already_is_not_begun() {
+    let mut bench = alone_in_alpha();
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1], &[(2, Reason::ProcDown)], &[])));
+    let late = bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    assert_eq!(Bench::told(&late), Vec::<String>::new());
+    assert_eq!(bench.wait(), Some(Wait::Control { node: NodeId(2) }));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[(2, Reason::ProcDown)], &[])));
+    assert_eq!(bench.wait(), None);
+}
+
+#[test]
+fn a_joiner_that_the_control_cpg_shows_late_is_begun_then() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.step(1, Step::Started, join_of(1, 1));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    assert_eq!(bench.wait(), Some(Wait::Control { node: NodeId(2) }));
+    let seen = bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    assert_eq!(Bench::told(&seen), ["stop alpha"]);
+}
+
+#[test]
+fn steps_of_a_replaced_change_do_not_come_back() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.step(1, Step::Started, join_of(1, 1));
+    let stop_done = || Event::Asked(CLIENT, Ok(Request::StopDone { name: name("alpha") }));
+    // Node 2 joins, is taken in, and dies before it starts. Its own STARTED comes after its failure was seen.
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    bench.feed(stop_done());
+    bench.step(1, Step::Stopped, join_of(2, 2));
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 3], &[(2, Reason::NodeDown)], &[])));
+    let fail = EventId::new(NodeId(2), 1, Cause::Fail);
+    let late = bench.step(1, Step::Started, join_of(2, 2));
+    assert_eq!(late, [Effect::Notice(Notice::Late { group: alpha(), from: NodeId(1) })]);
+    bench.feed(stop_done());
+    bench.step(1, Step::Stopped, fail);
+    bench.quorum(8, &[1, 3]);
+    bench.step(1, Step::Started, fail);
+    assert_eq!(bench.wait(), None);
+    // Node 2 joins again: the same id, and nobody has started it yet.
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2, 3], &[], &[(2, Reason::Join)])));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    bench.feed(stop_done());
+    bench.step(1, Step::Stopped, join_of(2, 2));
+    assert_eq!(bench.wait(), Some(Wait::Started { by: [NodeId(1), NodeId(2)].into() }));
+}
+
+#[test]
+fn steps_of_another_process_are_not_believed() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(1, Reason::Join)])));
+    let step = Message::Step { step: Step::Stopped, key: alpha(), global_id: GlobalId(9), id: join_of(1, 2) };
+    let liar = Member { node: NodeId(2), pid: 4711 };
+    let forged = bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: liar, body: Ok(step.clone()) });
+    assert_eq!(forged, [Effect::Notice(Notice::Forged { from: liar })]);
+    let elsewhere = bench.feed(Event::Delivered { cpg: ALPHA, from: member(2), body: Ok(step) });
+    assert_eq!(elsewhere, [Effect::Notice(Notice::Forged { from: member(2) })]);
+    assert_eq!(bench.wait(), Some(Wait::Stopped { by: [NodeId(2)].into() }));
+    assert!(!Bench::told(&bench.step(2, Step::Stopped, join_of(1, 2))).is_empty());
+}
+
+#[test]
+fn a_join_while_pending_is_not_lost() {
+    let mut bench = Bench::new(Settings { compat: Compat::Detect, ..Settings::libgroup(NodeId(1)) }, &[1, 2]);
+    let early = bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    assert_eq!(early, []);
+    let version = Version { node: NodeId(2), generation: 3, mode: 2, compat: 1, groups: 0 };
+    let body = Ok(Message::Version(version));
+    let decided = bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(2), body });
+    assert_eq!(Bench::told(&decided), ["setid alpha 65537", "start alpha 1 2 1 1"]);
+}
+
+/// Node 1 finds nodes 2 and 3 when it joins, and 3 dies before anybody was stopped for it.
+fn found_three() -> Bench {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2, 3], &[], &[(1, Reason::Join)])));
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2], &[(3, Reason::NodeDown)], &[])));
+    bench.quorum(8, &[1, 2]);
+    assert_eq!(bench.wait(), Some(Wait::Survivors { node: NodeId(3) }));
+    bench
+}
+
+#[test]
+fn a_joiner_learns_who_never_was_a_member() {
+    let mut bench = found_three();
+    assert_eq!(Bench::told(&bench.step(2, Step::Stopped, join_of(1, 3))), Vec::<String>::new());
+    let started = bench.step(2, Step::Started, join_of(1, 3));
+    assert_eq!(Bench::told(&started), ["setid alpha 65538", "start alpha 1 2 2 1 2"]);
+}
+
+#[test]
+fn a_joiner_learns_who_was_a_member() {
+    let mut bench = found_three();
+    bench.step(2, Step::Stopped, join_of(1, 3));
+    let recovering = bench.step(2, Step::Recover, EventId::new(NodeId(3), 2, Cause::Fail));
+    assert_eq!(Bench::told(&recovering), ["setid alpha 65538", "start alpha 1 2 3 1 2 3", "stop alpha"]);
+}
+
+#[test]
+fn a_joiner_is_taken_in_after_the_recovery() {
+    let mut bench = found_three();
+    bench.step(2, Step::Stopped, EventId::new(NodeId(3), 2, Cause::Fail));
+    assert_eq!(bench.wait(), Some(Wait::Stopped { by: [NodeId(2)].into() }));
+    let taken_in = bench.step(2, Step::Stopped, join_of(1, 3));
+    assert_eq!(Bench::told(&taken_in), ["setid alpha 65538", "start alpha 1 2 2 1 2"]);
+}
+
+/// Events handled by three nodes while so many groups recover: the number must grow with the groups, not with
+/// a power of them. Time is not measured; a machine that looks at all groups for each message would show in
+/// the time of this test.
+fn effects_of_recovery(groups: usize) -> usize {
+    let mut cluster = Cluster::new(3);
+    for group in 0..groups {
+        for node in 1..=3 {
+            cluster.join(node, (group % 3) as i64, &format!("g{group}"));
+        }
+    }
+    cluster.settle();
+    cluster.log.clear();
+    cluster.crash(3);
+    cluster.settle();
+    let finished = |callback: &&Callback| matches!(callback, Callback::Finish { .. });
+    let failures = |callback: &&Callback| matches!(callback, Callback::Start { kind: StartKind::Failed, .. });
+    for at in 0..3 {
+        let told = cluster.told_to(1, at);
+        assert!(matches!(told.last(), Some(Callback::Finish { .. })));
+        let starts = told.iter().filter(|callback| failures(callback)).count();
+        assert_eq!(starts, (groups + 2 - at as usize) / 3);
+        assert!(told.iter().filter(finished).count() >= starts);
+    }
+    cluster.log.len()
+}
+
+#[test]
+fn recovery_of_many_groups_is_linear() {
+    let (few, many) = (effects_of_recovery(30), effects_of_recovery(300));
+    // Per group and survivor: stop, STOPPED, start, STARTED, finish; and one line for the crash.
+    assert_eq!((few, many), (30 * 10 + 1, 300 * 10 + 1));
+}
