@@ -104,8 +104,8 @@ impl Conversation {
 
     async fn serve(&mut self, request: Request) -> Result<(), End> {
         if !self.is_root && !only_looks(&request.ask) {
-            let fix = "run it as root";
-            return self.send(no(Kind::NotPermitted, "only root may change anything or take a dump", "", fix)).await;
+            let what = "only root may change anything or take a dump";
+            return self.send(no(Kind::NotPermitted, what, "this user may look only", "run it as root")).await;
         }
         let within = Duration::from_millis(u64::from(request.deadline_ms));
         match request.ask {

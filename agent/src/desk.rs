@@ -4,7 +4,7 @@
 //! To the core a [`ClientId`] is one question, not one connection: it gets a new id each time, so that an answer that comes
 //! after its deadline cannot be taken for the answer to the next question.
 
-mod cpg_list;
+pub(crate) mod cpg_list;
 
 use crate::events::Events;
 use crate::inputs::Input;

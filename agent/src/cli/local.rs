@@ -1,7 +1,7 @@
 //! What can be said without the daemon: configfs, mountinfo and corosync, each read directly. What cannot be read is
 //! named beside what can; nothing here fails because something is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use configfs::{Kernel, Tree};
 use cpg_glue::inspect::{self, QuorumNow};
 use cpg_glue::{Config, NodeId};
-use proto::control::api::{self, Corosync, CpgGroup, CpgList, CpgMember, Mount, Node, Pin, Plan, Status, Trouble};
+use proto::control::api::{self, Corosync, CpgList, CpgMember, Mount, Node, Pin, Plan, Status, Trouble};
 
 use super::exit::{Exit, Failure, chain};
+use crate::desk::cpg_list::grouped;
 use crate::mountinfo::{Ocfs2Mount, ocfs2_mounts};
 
 /// Questions to corosync for one command; they share its deadline.
@@ -63,14 +64,12 @@ pub(super) fn cpg_list(within: Duration) -> Result<CpgList, Failure> {
     let members = inspect::groups(left()).map_err(|error| unreachable_cluster(&error))?;
     // Addresses and ghosts are an addition: where they cannot be had, the list is still worth showing.
     let (config, quorum) = (inspect::config(left()).ok(), inspect::quorum(left()).ok());
-    let mut groups = BTreeMap::<Vec<u8>, Vec<CpgMember>>::new();
-    for (name, member) in members {
+    let shown = |member: cpg_glue::Member| {
         let ghost = quorum.as_ref().is_some_and(|quorum| !quorum.members.contains(&member.nodeid));
         let address = config.as_ref().map_or_else(String::new, |config| addresses(config, member.nodeid));
-        let member = CpgMember { nodeid: member.nodeid.0, pid: member.pid, address, ghost };
-        groups.entry(name.0).or_default().push(member);
-    }
-    let groups = groups.into_iter().map(|(name, members)| CpgGroup { name, members }).collect();
+        CpgMember { nodeid: member.nodeid.0, pid: member.pid, address, ghost }
+    };
+    let groups = grouped(members.into_iter().map(|(name, member)| (name.0, shown(member))));
     Ok(CpgList { schema: "o2cpg.cpg/1".into(), groups })
 }
 
@@ -242,6 +241,7 @@ fn fix_of_tree(error: &configfs::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use configfs::model::Model;
     use std::path::PathBuf;
 

@@ -97,23 +97,23 @@ impl Output {
     /// # Errors
     /// As [`Output::answer`].
     pub fn text(&self, text: &str) -> Result<(), Failure> {
-        self.text_bytes(text.as_bytes())
-    }
-
-    /// As [`Output::text`], for what need not be UTF-8.
-    ///
-    /// # Errors
-    /// As [`Output::answer`].
-    pub fn text_bytes(&self, text: &[u8]) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }
         let mut stdout = io::stdout().lock();
         let written = match self.color_of(&stdout) {
-            ColorChoice::Never => StripStream::new(&mut stdout).write_all(text),
-            _ => stdout.write_all(text),
+            ColorChoice::Never => StripStream::new(&mut stdout).write_all(text.as_bytes()),
+            _ => stdout.write_all(text.as_bytes()),
         };
         written.and_then(|()| stdout.flush()).map_err(|error| Failure::of_output(&error))
+    }
+
+    /// As [`Output::text`], for what is neither coloured nor need be UTF-8: every byte counts, control characters too.
+    ///
+    /// # Errors
+    /// As [`Output::answer`].
+    pub fn text_bytes(&self, text: &[u8]) -> Result<(), Failure> {
+        if self.quiet { Ok(()) } else { self.raw(text) }
     }
 
     /// Bytes to standard output as they are: a file that was asked for is no chatter, so even when it is to be quiet.

@@ -40,15 +40,25 @@ fn list(
     ring: &BTreeSet<u32>,
     addresses: &BTreeMap<u32, String>,
 ) -> api::CpgList {
-    let mut by_name: BTreeMap<Vec<u8>, Vec<api::CpgMember>> = BTreeMap::new();
-    for (name, member) in groups {
+    let member = |member: cpg_glue::Member| {
         let nodeid = member.nodeid.0;
         let address = addresses.get(&nodeid).cloned().unwrap_or_default();
-        let member = api::CpgMember { nodeid, pid: member.pid, address, ghost: !ring.contains(&nodeid) };
-        by_name.entry(name.0).or_default().push(member);
+        api::CpgMember { nodeid, pid: member.pid, address, ghost: !ring.contains(&nodeid) }
+    };
+    let named = groups.into_iter().map(|(name, of)| (name.0, member(of)));
+    api::CpgList { schema: "o2cpg.cpg/1".into(), groups: grouped(named) }
+}
+
+/// Groups in corosync's order, which is that of corosync-cpgtool; it lists the members of one group in a row.
+pub(crate) fn grouped(members: impl IntoIterator<Item = (Vec<u8>, api::CpgMember)>) -> Vec<api::CpgGroup> {
+    let mut groups: Vec<api::CpgGroup> = Vec::new();
+    for (name, member) in members {
+        match groups.last_mut().filter(|group| group.name == name) {
+            Some(group) => group.members.push(member),
+            None => groups.push(api::CpgGroup { name, members: vec![member] }),
+        }
     }
-    let groups = by_name.into_iter().map(|(name, members)| api::CpgGroup { name, members }).collect();
-    api::CpgList { schema: "o2cpg.cpg/1".into(), groups }
+    groups
 }
 
 #[cfg(test)]
@@ -57,13 +67,14 @@ mod tests {
     use cpg_glue::{Member, NodeId, RawName};
 
     #[test]
-    fn members_outside_the_ring_are_ghosts() {
+    fn members_outside_the_ring_are_ghosts_and_the_order_is_corosyncs() {
         let member = |nodeid| Member { nodeid: NodeId(nodeid), pid: 100 + nodeid };
-        let groups = vec![(RawName(b"b".to_vec()), member(1)), (RawName(b"a\0".to_vec()), member(2))];
+        let (a, b) = (RawName(b"a\0".to_vec()), RawName(b"b".to_vec()));
+        let groups = vec![(b.clone(), member(1)), (b, member(1)), (a, member(2))];
         let addresses = BTreeMap::from([(1, "10.0.0.1".to_owned())]);
         let list = list(groups, &BTreeSet::from([1]), &addresses);
         let shown: Vec<_> = list.groups.iter().map(|group| (group.name.as_slice(), group.members[0].ghost)).collect();
-        assert_eq!(shown, [(b"a\0".as_slice(), true), (b"b".as_slice(), false)]);
-        assert_eq!(list.groups[1].members[0].address, "10.0.0.1");
+        assert_eq!(shown, [(b"b".as_slice(), false), (b"a\0".as_slice(), true)]);
+        assert_eq!(list.groups[0].members[1].address, "10.0.0.1");
     }
 }
