@@ -241,8 +241,8 @@ fn fix_of_tree(error: &configfs::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use configfs::model::Model;
+    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
     fn nothing() -> Found {

@@ -51,11 +51,8 @@ fn header(delimiter: Option<char>) -> String {
 }
 
 fn member_line(member: &CpgMember) -> String {
-    let ghost = if member.ghost {
-        format!("  GHOST: node {} is not in the ring", member.nodeid)
-    } else {
-        String::new()
-    };
+    let ghost =
+        if member.ghost { format!("  GHOST: node {} is not in the ring", member.nodeid) } else { String::new() };
     let address = escaped(&member.address);
     format!("\t\t{:>10}\t{:>10} ({address}){ghost}\n", member.pid, member.nodeid)
 }
