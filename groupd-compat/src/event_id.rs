@@ -86,6 +86,13 @@ impl EventId {
         NodeId((self.0 >> 32) as u32)
     }
 
+    /// Do both name the same change? Of a failure the count is not compared: a member that has left the CPG,
+    /// but whose leave is still queued, does not see who joins after it and counts fewer (deviation B14).
+    #[must_use]
+    pub fn is_same(self, other: EventId) -> bool {
+        self == other || (self.node() == other.node() && self.cause() == Cause::Fail && other.cause() == Cause::Fail)
+    }
+
     /// CPG members after the change, low 16 bits.
     #[must_use]
     pub fn count(self) -> u16 {
@@ -135,5 +142,13 @@ mod tests {
         assert_eq!(EventId::new(NodeId(1), 0, Cause::Leave).raw(), 0x0000_0001_0000_0002);
         assert_eq!(EventId::new(NodeId(2), 2, Cause::Fail).raw(), 0x0000_0002_0002_0003);
         assert_eq!(EventId::from_raw(0x2_0002_0004), None);
+    }
+
+    #[test]
+    fn counts_of_failures_are_not_compared() {
+        let id = |node, count, cause| EventId::new(NodeId(node), count, cause);
+        assert!(id(3, 1, Cause::Fail).is_same(id(3, 2, Cause::Fail)));
+        assert!(!id(3, 1, Cause::Fail).is_same(id(2, 1, Cause::Fail)));
+        assert!(!id(3, 1, Cause::Join).is_same(id(3, 2, Cause::Join)));
     }
 }

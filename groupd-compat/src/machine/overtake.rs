@@ -67,7 +67,8 @@ impl Group {
     /// in and starts never had. (The original starts at the first word; deviation B13.)
     fn overtake_own_join(&mut self, at: usize, node: &mut Node, fx: &mut Effects) -> bool {
         let (Some(change), Some(failure)) = (&self.current, self.queue.get(at)) else { return false };
-        let alive: Vec<_> = self.app.iter().filter(|&&n| n != node.me && !failure.failed.contains(&n)).collect();
+        let others = self.app.iter().copied().filter(|&member| member != node.me);
+        let alive: Vec<NodeId> = others.filter(|member| !failure.failed.contains(member)).collect();
         if alive.is_empty() {
             let id = failure.id;
             self.skip(at, node);
@@ -75,7 +76,7 @@ impl Group {
             return true; // nobody is left to take us in: we go on alone
         }
         let taken_in = alive.iter().any(|member| change.stopped.contains(member));
-        let recovering = self.saved.speaks_of(failure.id);
+        let recovering = self.saved.speak_of(&alive, failure.id);
         if taken_in && (recovering || !change.unsure) {
             return self.hurry(at); // they take us in first, and recover after that
         }

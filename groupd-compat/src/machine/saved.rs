@@ -41,7 +41,7 @@ impl Saved {
 
     /// A change is over: what speaks of it is late (deviation B7).
     pub(crate) fn forget(&mut self, id: EventId) {
-        self.0.retain(|step| step.id != id);
+        self.0.retain(|step| !step.id.is_same(id));
     }
 
     /// A node is gone.
@@ -49,9 +49,9 @@ impl Saved {
         self.0.retain(|step| step.from != node);
     }
 
-    /// Does anybody speak of this change?
-    pub(crate) fn speaks_of(&self, id: EventId) -> bool {
-        self.0.iter().any(|step| step.id == id)
+    /// Does any of these speak of this change?
+    pub(crate) fn speak_of(&self, who: &[NodeId], id: EventId) -> bool {
+        self.0.iter().any(|step| step.id.is_same(id) && who.contains(&step.from))
     }
 
     /// Our own join is over: joins of members, and leaves and failures of others, were before our time.

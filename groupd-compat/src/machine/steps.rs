@@ -71,7 +71,7 @@ impl Group {
         let id = change.id;
         let due = self.saved.take(|saved| match saved.step {
             Step::Recover => !wait_to_join,
-            Step::Stopped | Step::Started => saved.id == id,
+            Step::Stopped | Step::Started => saved.id.is_same(id),
         });
         for SavedStep { from, step, global_id, .. } in due {
             if step == Step::Recover {
