@@ -226,8 +226,10 @@ impl Agent {
         let known = |node: &configfs::Node| {
             tables.is_some_and(|t| t.entries.values().any(|e| crate::tree::node(e, node.local).as_ref() == Ok(node)))
         };
-        let strangers: Vec<String> =
-            self.kernel.foreign().iter().filter(|node| !known(node)).map(ToString::to_string).collect();
+        let foreign = self.kernel.foreign();
+        let complete = foreign.iter().filter(|node| !known(node)).map(ToString::to_string);
+        let half_made = self.kernel.half_made_by_others().map(|(name, _)| format!("{name} (half made)"));
+        let strangers: Vec<String> = complete.chain(half_made).collect();
         let foreign = (!strangers.is_empty()).then_some(Refusal::Foreign { entries: strangers });
         let drift = self.is_local().then(|| self.kernel.attribute_drift(&self.policy.attributes)).flatten();
         entry.into_iter().chain(foreign).chain(drift).collect()
@@ -326,6 +328,9 @@ impl Agent {
         let stray = |node: &&configfs::Node| !wanted.iter().any(|entry| entry.number == node.num.as_u8());
         for node in self.kernel.foreign().iter().filter(stray) {
             lines.push(line("!", &format!("node {node}"), "not ours: made by another program, left alone"));
+        }
+        for (name, _) in self.kernel.half_made_by_others() {
+            lines.push(line("!", &format!("node {name}  half made"), "not ours: made by another program, left alone"));
         }
         for held in self.kernel.held().iter().filter(|held| !wanted.contains(held)) {
             lines.push(line("-", &entry_text(held), "not in the agreed table; goes by agreement only"));

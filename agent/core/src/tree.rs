@@ -120,9 +120,9 @@ impl Kernel {
         Ok(ops)
     }
 
-    /// An entry of somebody else that leaves no room for one of these.
+    /// An entry of somebody else, complete or half made, that leaves no room for one of these: its name, and in words.
     #[must_use]
-    pub fn blocker<'a>(&self, wanted: impl IntoIterator<Item = &'a Entry>) -> Option<(&'a Entry, Node)> {
+    pub fn blocker<'a>(&self, wanted: impl IntoIterator<Item = &'a Entry>) -> Option<(&'a Entry, NodeName, String)> {
         let strangers = self.foreign();
         wanted.into_iter().find_map(|entry| {
             let clashes = |node: &&Node| {
@@ -131,8 +131,22 @@ impl Kernel {
                         || entry.name == node.name.as_str()
                         || entry.address == node.address.as_ipv4())
             };
-            Some((entry, strangers.iter().find(clashes)?.clone()))
+            let complete = strangers.iter().find(clashes).map(|node| (node.name.clone(), node.to_string()));
+            let half_made = |(name, found): &(&NodeName, &Incomplete)| {
+                name.as_str() == entry.name || found.address.is_some_and(|address| address.as_ipv4() == entry.address)
+            };
+            let (name, text) = complete.or_else(|| {
+                let (name, _) = self.half_made_by_others().find(half_made)?;
+                Some((name.clone(), format!("{name}, half made")))
+            })?;
+            Some((entry, name, text))
         })
+    }
+
+    /// Entries without a number that are not ours.
+    pub fn half_made_by_others(&self) -> impl Iterator<Item = (&NodeName, &Incomplete)> {
+        let ours = |name: &NodeName| self.written.iter().any(|entry| entry.name == name.as_str());
+        self.tree().into_iter().flat_map(|tree| &tree.incomplete).filter(move |(name, _)| !ours(name))
     }
 
     /// Operations after which none of these is in the kernel, complete or half made.
@@ -141,7 +155,8 @@ impl Kernel {
         let Some(tree) = self.tree() else { return Vec::new() };
         let complete = tree.nodes.values().filter(|node| self.ours(node).is_some_and(|entry| entries.contains(entry)));
         let mut ops: Vec<Op> = complete.flat_map(|node| configfs::removal(tree, node.num)).collect();
-        let half_made = |name: &NodeName| entries.iter().any(|entry| entry.name == name.as_str());
+        let ours = |entry: &&Entry| self.written.contains(*entry);
+        let half_made = |name: &NodeName| entries.iter().filter(ours).any(|entry| entry.name == name.as_str());
         let remove = |(name, found): (&NodeName, &Incomplete)| Op::RemoveNode {
             cluster: tree.name.clone(),
             entry: configfs::Entry::Incomplete(name.clone(), *found),

@@ -113,9 +113,9 @@ impl Agent {
         let wish = self.wish(attributes)?;
         let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
         let table = agreed.table.clone();
-        if let Some((entry, node)) = self.kernel.blocker(table.entries.values().chain(add)) {
-            let what = format!("adding {}: the kernel holds {node}, made by another program", entry.name);
-            return Err(Outcome::Failed { errno: 17, path: format!("node/{}", node.name), what });
+        if let Some((entry, name, found)) = self.kernel.blocker(table.entries.values().chain(add)) {
+            let what = format!("adding {}: the kernel holds {found}, made by another program", entry.name);
+            return Err(Outcome::Failed { errno: 17, path: format!("node/{name}"), what });
         }
         let ops = self.kernel.install(&wish, &table, add).map_err(|invalid| failed("", &invalid.to_string()))?;
         self.kernel.claim(table.entries.values().chain(add));

@@ -122,6 +122,22 @@ impl Story {
                 host.kernel.make_foreign(&cluster, name, options::number(num)?, address);
                 self.cluster.look(number);
             }
+            ("half-made", [node, name, address @ ..]) => {
+                let address = address.first().map(|text| text.parse().map_err(|_| format!("{text:?} is no address")));
+                let address = address.transpose()?;
+                let cluster = self.cluster.config().cluster_name.clone();
+                let number: u32 = options::number(node)?;
+                let host = self.cluster.hosts.get_mut(&number).ok_or("no such node")?;
+                host.kernel.make_half(&cluster, name, address);
+                self.cluster.look(number);
+            }
+            ("unmade", [node, name]) => {
+                let cluster = self.cluster.config().cluster_name.clone();
+                let number: u32 = options::number(node)?;
+                let host = self.cluster.hosts.get_mut(&number).ok_or("no such node")?;
+                host.kernel.unmake(&cluster, name);
+                self.cluster.look(number);
+            }
             ("config", [node, changes @ ..]) => {
                 let mut outcome = Ok(());
                 self.cluster.set_policy(options::number(node)?, |policy| {

@@ -125,6 +125,21 @@ impl Kernel {
         Some(number)
     }
 
+    /// Another program begins to make an entry by hand, and has stored at most the address.
+    pub fn make_half(&mut self, cluster: &str, name: &str, address: Option<Ipv4Addr>) {
+        let model = self.model();
+        let dir = format!("{cluster}/node/{name}");
+        let _exists = model.mkdir(&dir);
+        if let Some(address) = address {
+            let _taken = model.store(&format!("{dir}/ipv4_address"), &format!("{address}\n"));
+        }
+    }
+
+    /// Another program takes its entry out.
+    pub fn unmake(&mut self, cluster: &str, name: &str) {
+        let _gone = self.model().rmdir(&format!("{cluster}/node/{name}"));
+    }
+
     /// Another program makes an entry by hand.
     pub fn make_foreign(&mut self, cluster: &str, name: &str, num: u32, address: Ipv4Addr) {
         let model = self.model();
