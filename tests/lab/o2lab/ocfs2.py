@@ -92,6 +92,8 @@ def until_waiting(lab, node, kind, by, seconds=READY_S):
 
 def until_refused(lab, node, whom, kind, seconds=READY_S):
     """Until this node says that node `whom` is refused for a reason of this kind; returns all that it says of it."""
+    lab.wait_for(node, "test -S /run/o2cpg/control.sock", seconds)      # the daemon may have been started just now
+
     def found():
         return [one for one in status(lab, node)["troubles"] if (one["kind"], one["nodeid"]) == (kind, whom)]
     return wait.until(found, seconds, "node %d: node %d is refused: %s" % (node, whom, kind))[0]

@@ -5,7 +5,7 @@ from o2lab.scenario import expect, expect_in
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 120
+LIMIT_S = 180
 MEMBERS, JOINER = (1, 2), 3
 MOUNT_S = 30            # without our refusal it would hang for a minute
 
@@ -13,7 +13,7 @@ MOUNT_S = 30            # without our refusal it would hang for a minute
 VARIANTS = (
     ("dead_threshold = 7\nidle_timeout_ms = 12000\n", "idle", "10000", "12000"),
     ("dead_threshold = 7\nidle_timeout_ms = 10000\nkeepalive_delay_ms = 1000\n", "keepalive", "2000", "1000"),
-    ("dead_threshold = 9\nidle_timeout_ms = 10000\n", "dead_threshold", "7", "9"),
+    ("dead_threshold = 9\nidle_timeout_ms = 10000\n", "dead threshold", "7", "9"),
 )
 
 

@@ -5,7 +5,7 @@ from o2lab.scenario import Broken, expect
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 120
+LIMIT_S = 180
 VICTIM = 2
 STOPPED_S = 8
 

@@ -5,7 +5,7 @@ from o2lab.scenario import expect, expect_in
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 120
+LIMIT_S = 180
 NODE = 3
 PINS = "ocfs2 volume mounted on " + ocfs2.MOUNT
 RUN = "rm -f /tmp/ended; /lab/bin/o2cpgd --config /lab/node%d/o2cpg.toml; echo $? > /tmp/ended" % NODE

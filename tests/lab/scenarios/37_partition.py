@@ -5,7 +5,7 @@ from o2lab.scenario import expect, expect_in
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 150
+LIMIT_S = 240
 MAJORITY, MINORITY = (1, 2), 3
 ALL = ["node1", "node2", "node3"]
 NOTICED_S = 30

@@ -6,7 +6,7 @@ from o2lab.settings import cluster_address
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 150
+LIMIT_S = 240
 MEMBERS, NODE = (1, 2), 3
 
 # As o2cb register-cluster makes it of /etc/ocfs2/cluster.conf.
