@@ -2,6 +2,12 @@
 //!
 //! `FUZZ_FACTOR=100 cargo test --release --test fuzz` tries a hundred times as much.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test, and how long it runs is asked of the environment"
+)]
+
 mod cluster;
 
 use cluster::{Cluster, level, name};

@@ -87,6 +87,12 @@ fn a_wide_node_id_is_reported() {
     assert_eq!(fx.as_slice()[0], Effect::Notice(Notice::WideNodeId { node: NodeId(70_000) }));
 }
 
+#[test]
+fn a_dump_is_asked_for_once() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1]);
+    assert_eq!(bench.feed(Event::Asked(CLIENT, Ok(Request::Dump))), [Effect::Dump(CLIENT)]);
+}
+
 /// Node 1 alone in its group, node 2 about to join or dead.
 fn alone_in_alpha() -> Bench {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2]);
