@@ -1,8 +1,9 @@
 //! cpg-glue against the same loop in C on libcpg: round trip and throughput of own messages, on real corosync.
 //!
 //! The two take turns on the same running cluster, size by size, and who begins changes from round to
-//! round. What is judged is the median of the ratios of the rounds, because the machine's own noise moves both. Needs
-//! root and a C compiler.
+//! round. What is judged is the median of the ratios of the rounds, because the machine's own noise moves both: on a
+//! busy one the ratios of single rounds scatter by a factor of two, on a quiet one by a tenth. Needs root and a C
+//! compiler.
 #![allow(clippy::print_stdout)] // its table is its output
 
 #[path = "../tests/support/lab.rs"]

@@ -55,9 +55,9 @@ impl Outbound {
         }
     }
 
-    /// A message of ours was delivered to us: CPG keeps the order of one sender, so it is the oldest.
-    pub(crate) fn returned(&mut self, now: Instant) {
-        self.unreturned.pop_front();
+    /// So many messages of ours were delivered to us: CPG keeps the order of one sender, so they are the oldest.
+    pub(crate) fn returned(&mut self, count: usize, now: Instant) {
+        self.unreturned.drain(..count.min(self.unreturned.len()));
         self.last_return = Some(now);
     }
 
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(queue.front(), Some(&[2][..]));
         queue.sent(two);
         assert_eq!((queue.front(), queue.oldest_unreturned()), (None, Some(one)));
-        queue.returned(two);
+        queue.returned(1, two);
         assert_eq!((queue.oldest_unreturned(), queue.last_return()), (Some(two), Some(two)));
     }
 
@@ -136,7 +136,7 @@ mod tests {
         }
         queue.push(&group(), vec![0]).unwrap();
         assert_eq!(queue.front(), None);
-        queue.returned(now);
+        queue.returned(1, now);
         assert!(queue.front().is_some());
     }
 }

@@ -195,15 +195,16 @@ impl Session {
     fn dispatch(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
         let mut more = false;
         for (name, group) in &mut self.groups {
-            let mut left = DISPATCH_BATCH;
+            let (mut left, mut returned) = (DISPATCH_BATCH, 0);
             while left > 0 && !out.is_blocked() && group.dispatch_one()? == Dispatched::One {
                 left -= 1;
                 while let Some(event) = group.next_event(self.connection, self.me, &mut self.calls) {
-                    if matches!(&event, Event::Message { from, .. } if *from == self.me) {
-                        note_return(&self.shared, name, group, now);
-                    }
+                    returned += usize::from(matches!(&event, Event::Message { from, .. } if *from == self.me));
                     out.emit(event);
                 }
+            }
+            if returned > 0 {
+                book_returns(&self.shared, name, group, returned, now);
             }
             more |= left == 0;
         }
@@ -403,11 +404,11 @@ impl Session {
     }
 }
 
-/// Books a message of ours that came back.
-fn note_return(shared: &Shared, name: &GroupName, group: &mut Group, now: Instant) {
+/// Books messages of ours that came back.
+fn book_returns(shared: &Shared, name: &GroupName, group: &mut Group, returned: usize, now: Instant) {
     let mut state = shared.state.borrow_mut();
     if let Some(want) = state.groups.get_mut(name).filter(|want| want.ticket == group.ticket) {
-        want.queue.returned(now);
+        want.queue.returned(returned, now);
         group.ring_moves();
     }
 }
