@@ -139,7 +139,8 @@ impl Refusal {
             Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
             Refusal::Mismatch { block, .. } => {
                 format!(
-                    "make {block} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), then restart o2cpgd on this one"
+                    "make {} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), then restart o2cpgd on this one",
+                    setting(block)
                 )
             }
             Refusal::Handshake(_) => "install the same release of o2cpgd on all nodes".into(),
@@ -165,6 +166,18 @@ impl Refusal {
             Refusal::LiveWithoutQuorum { .. } => "unmount its ocfs2 volumes, or restart the node".into(),
             Refusal::Unreadable(_) => "see the journal of o2cpgd; nothing was touched".into(),
         }
+    }
+}
+
+/// The setting behind a handshake block, as o2cpg.toml and `o2cpg config show` name it.
+fn setting(block: &str) -> &str {
+    match block {
+        "heartbeat mode" => "o2cb.heartbeat_mode",
+        "dead threshold" => "o2cb.dead_threshold",
+        "idle time-out" => "o2cb.idle_timeout_ms",
+        "keepalive delay" => "o2cb.keepalive_delay_ms",
+        "forget policy" => "forget",
+        other => other,
     }
 }
 
