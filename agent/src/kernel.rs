@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use crate::inputs::Input;
 use model_dir::ModelDir;
@@ -200,6 +200,7 @@ impl Worker {
             std::thread::sleep(self.delay);
             configfs::apply(self.tree.backend(), &ops).map_err(|failed| refusal(&failed.error))
         });
+        trace!("batch applied");
         self.tree.keep();
         let tree = self.read();
         self.last.tree = Some(tree.clone());

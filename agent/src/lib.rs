@@ -32,9 +32,9 @@ mod events;
 mod hands;
 mod inputs;
 pub mod kernel;
+mod latency;
 #[doc(hidden)]
 pub mod measure;
-mod latency;
 mod mountinfo;
 mod pulse;
 pub mod recorder;

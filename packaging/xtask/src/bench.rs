@@ -13,7 +13,14 @@ struct Bench {
 }
 
 /// Every benchmark there is.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "spine",
+        compares: "o2cpgd against the least that makes a node entry; idle; decisions",
+        package: "agent",
+    },
+    Bench { name: "glue", compares: "cpg-glue against the same loop in C on libcpg", package: "cpg-glue" },
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
