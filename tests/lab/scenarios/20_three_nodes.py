@@ -6,7 +6,7 @@ from o2lab.settings import cluster_address
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 90
+LIMIT_S = 240        # 2 cores under a load of 15: 50 to 200 s
 
 CONFIG = """
 [o2cb]

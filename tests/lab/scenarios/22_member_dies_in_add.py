@@ -5,7 +5,7 @@ from o2lab.scenario import expect
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 120
+LIMIT_S = 240        # 2 cores under a load of 15: 50 to 200 s
 OLD, VICTIM, JOINER = 1, 2, 3
 ALL = ("node1", "node2", "node3")
 DELAY_MS = 8000
