@@ -5,7 +5,7 @@ from o2lab.scenario import expect, expect_in
 SUITES = {"cluster": ocfs2.VOLUME_FOR_THREE}
 PROGRAMS = ocfs2.PROGRAMS
 SHARED = True
-LIMIT_S = 150
+LIMIT_S = 240        # 2 cores under a load of 15: 50 to 200 s
 STAY, GONE = (1, 2), 3
 HEARTBEAT_S = 60
 CONFIG = 'forget = "gone"\n' + ocfs2.CONFIG
