@@ -1,4 +1,4 @@
-"""A node with another idle_timeout, keepalive or dead_threshold is refused with both values, and its kernel stays untouched."""
+"""A node with another idle time-out, keepalive or dead threshold is refused with both values, its kernel untouched."""
 from o2lab import ocfs2
 from o2lab.scenario import expect, expect_in
 

@@ -1,4 +1,4 @@
-"""corosync killed with a volume mounted, and started again: no kernel's tree is touched, and nothing is written twice."""
+"""corosync killed with a volume mounted, and started again: no tree is touched, and nothing is written twice."""
 from o2lab import ocfs2
 from o2lab.scenario import expect
 

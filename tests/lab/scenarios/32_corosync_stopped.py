@@ -1,4 +1,4 @@
-"""corosync stopped for 8 s with a volume mounted, and continued: no kernel's tree is touched, and status never hangs."""
+"""corosync stopped for 8 s with a volume mounted, and continued: no tree is touched, and status never hangs."""
 from o2lab import ocfs2
 from o2lab.scenario import Broken, expect
 

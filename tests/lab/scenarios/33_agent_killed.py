@@ -1,4 +1,4 @@
-"""o2cpgd killed with a volume mounted, and started again: it adopts what is there, and writes none of it a second time."""
+"""o2cpgd killed with a volume mounted, and started again: it adopts what is there, and writes none of it again."""
 from o2lab import ocfs2
 from o2lab.scenario import expect, expect_in
 

@@ -1,4 +1,4 @@
-"""SIGTERM with a volume mounted: o2cpgd stays and says what pins it; after the umount it goes by itself, tree untouched."""
+"""SIGTERM with a volume mounted: o2cpgd stays and says what pins it; after the umount it goes by itself."""
 from o2lab import ocfs2
 from o2lab.scenario import expect, expect_in
 
