@@ -1,4 +1,4 @@
-"""Node ids above 254, addresses and cluster names that the kernel cannot take are refused with cause and fix; nothing is written."""
+"""A nodeid above 254, an address or a cluster name that kernels cannot take is refused with cause and fix."""
 from o2lab import ocfs2
 from o2lab.scenario import Cluster, expect, expect_in
 

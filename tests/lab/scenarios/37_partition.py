@@ -1,4 +1,4 @@
-"""In a partition 2/1 the majority goes on, the minority changes nothing; after the heal all agree and name who was cut off."""
+"""Partition 2/1: the majority goes on, the minority changes nothing; after the heal all agree on who was cut off."""
 from o2lab import ocfs2
 from o2lab.scenario import expect, expect_in
 

@@ -1,4 +1,4 @@
-"""Garbage on the control socket, in the CPG group and in the settings is refused; nothing falls over and nothing is lost."""
+"""Garbage on the control socket, in the CPG group and in the settings is refused; nothing falls over or is lost."""
 import os
 import threading
 

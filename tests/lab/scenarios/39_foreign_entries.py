@@ -1,4 +1,4 @@
-"""A node tree made by another program is left alone and named, or adopted if it is equal; a second daemon does not start."""
+"""A tree made by another program is left alone and named, or adopted if equal; a second daemon does not start."""
 from o2lab import ocfs2
 from o2lab.scenario import expect, expect_in
 from o2lab.settings import cluster_address

@@ -1,4 +1,4 @@
-"""Whatever is down or forbidden, o2cpg ends with the promised exit code and says what, why and what to do; and its tools work."""
+"""Whatever is down or forbidden, o2cpg ends with the promised exit code and says what, why and what to do."""
 from o2lab import ocfs2
 from o2lab.scenario import Broken, Cluster, expect, expect_in
 
@@ -41,7 +41,8 @@ def groups_as_corosync_cpgtool_lists_them(lab):
         lab.wait_for(2, "grep -q silent /tmp/%d.log" % number, 20)
     lab.wait_for(1, "test $(corosync-cpgtool -n | wc -l) = 3", 10)
     for options in ("", "-n", "-e", "-d,", "-d: -e", "-n -e"):
-        expected, got = (lab.run(1, "%s %s | od -c" % (tool, options)) for tool in ("corosync-cpgtool", "o2cpg cpg list"))
+        expected, got = (lab.run(1, "%s %s | od -c" % (tool, options))
+                         for tool in ("corosync-cpgtool", "o2cpg cpg list"))
         expect("o2cpg cpg list %s" % options, expected, got)
         local = lab.run(1, "o2cpg cpg list --local %s | od -c" % options)
         expect("o2cpg cpg list --local %s" % options, expected, local)
