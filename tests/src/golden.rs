@@ -11,7 +11,6 @@
 //! A block ends at a blank line. After its last command the cluster runs until only timers are left, unless that
 //! command was `advance`. `running 1 2 3` boots nodes and tells nothing of it. `UPDATE_EXPECT=1` writes what happened into the file; read the difference.
 
-mod lines;
 mod options;
 mod story;
 

@@ -7,4 +7,5 @@
 #![allow(clippy::missing_panics_doc, reason = "tests panic to fail")]
 
 pub mod golden;
+mod lines;
 pub mod sim;

@@ -113,6 +113,7 @@ fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
     };
     found.say(Word::Adopted, &format!("cluster {}", tree.name), "ours");
     found.table.clone_from(&saved.table);
+    let tree = &tree::with_half_made(tree.clone(), &saved.written);
     for node in tree.nodes.values() {
         match saved.written.iter().find(|entry| tree::same(entry, node)) {
             Some(entry) => {
@@ -123,12 +124,12 @@ fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
         }
     }
     for name in tree.incomplete.keys() {
-        match saved.written.iter().find(|entry| entry.name == name.as_str()) {
-            Some(entry) => {
-                found.say(Word::Adopted, &format!("node {name}"), "half made by us");
-                found.written.insert(entry.clone());
-            }
-            None => found.say(Word::Foreign, &format!("node {name}"), "half made, not by us"),
+        let ours: BTreeSet<Entry> = saved.written.iter().filter(|entry| entry.name == name.as_str()).cloned().collect();
+        if ours.is_empty() {
+            found.say(Word::Foreign, &format!("node {name}"), "half made, not by us");
+        } else {
+            found.say(Word::Adopted, &format!("node {name}"), "half made by us");
+            found.written.extend(ours);
         }
     }
     for (name, region) in &tree.regions {

@@ -195,7 +195,6 @@ impl Agent {
 
     fn start(&mut self, started: Started, fx: &mut Effects) {
         self.policy = started.policy.clone();
-        self.kernel.see(started.kernel.clone());
         self.found = adopt::look(&started);
         for verdict in &self.found.verdicts {
             let crate::adopt::Verdict { verdict, thing, why } = verdict.clone();
@@ -203,6 +202,7 @@ impl Agent {
         }
         self.table.clone_from(&self.found.table);
         self.kernel.adopt(&self.found);
+        self.kernel.see(started.kernel.clone());
         self.link.why = "not connected yet".into();
         self.started = Some(Box::new(started));
     }
@@ -249,6 +249,7 @@ impl Agent {
         }
         for (member, _) in &change.joined {
             self.seen_since.insert(NodeId(member.nodeid), self.now);
+            self.left.remove(&NodeId(member.nodeid));
             fx.notice(Notice::NodeJoined { node: NodeId(member.nodeid) });
         }
         self.view.change(change);

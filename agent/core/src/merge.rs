@@ -41,9 +41,11 @@ pub fn no_table() -> Table {
     Table { version: Version { step: 0, ring: RingId { nodeid: 0, seq: 0 } }, entries: BTreeMap::new() }
 }
 
+/// The ring decides, then the step: nodes that lost their memory in a restart count steps from the beginning, but
+/// corosync's ring sequence never goes back, and only rings with quorum make tables.
 fn newest_table(hellos: &BTreeMap<Member, Hello>) -> Table {
     let tables = hellos.values().filter_map(|hello| hello.table.as_ref());
-    tables.max_by_key(|table| table.version).cloned().unwrap_or_else(no_table)
+    tables.max_by_key(|table| (table.version.ring, table.version.step)).cloned().unwrap_or_else(no_table)
 }
 
 /// Whose kernel has its own entry, local, from an earlier agreement.

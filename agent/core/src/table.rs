@@ -229,13 +229,30 @@ impl Agreed {
     fn step_towards(&self, entry: &Entry, member: Member) -> Option<StepKind> {
         let of_same_node = self.table.entries.values().find(|old| old.nodeid == entry.nodeid);
         match of_same_node {
-            Some(old) if old == entry => Some(StepKind::Admit { member }),
+            Some(old) if old == entry => self.is_everywhere(entry).then_some(StepKind::Admit { member }),
             Some(old) if self.kept.contains_key(&old.number) => None,
             Some(old) => Some(StepKind::Vote { entry: old.clone(), reason: ProposalReason::Unconfigured }),
             None if self.refused.contains_key(&entry.number) => None,
             None if self.blocking_absent().next().is_some() => None,
             None => Some(StepKind::Install { add: vec![entry.clone()] }),
         }
+    }
+
+    /// Of the entries of an addition that was refused, those that this member takes out again. What it held before
+    /// for a node that is in stays: that node's kernel may be using it.
+    #[must_use]
+    pub fn to_undo(&self, member: Member, entries: &[Entry]) -> Vec<Entry> {
+        let established = self.established();
+        let keeps = |entry: &&Entry| {
+            let held = self.held.get(&member).and_then(|held| held.get(&entry.number)) == Some(entry);
+            held && established.iter().any(|member| member.nodeid == entry.nodeid)
+        };
+        entries.iter().filter(|entry| !keeps(entry)).cloned().collect()
+    }
+
+    /// Whether every member's kernel has this entry; a member that does not take it is named as misaligned.
+    fn is_everywhere(&self, entry: &Entry) -> bool {
+        self.held.values().all(|held| held.get(&entry.number) == Some(entry))
     }
 
     fn removal(&self) -> Option<StepKind> {
@@ -300,7 +317,10 @@ impl Agreed {
                 (if changed { self.new_version(ring, text) } else { Ended::Quiet }, None)
             }
             StepKind::Undo { entries, by, refusal } => {
-                self.forget_held(&entries);
+                for member in self.established() {
+                    let gone = self.to_undo(member, &entries);
+                    self.held.entry(member).or_default().retain(|_, entry| !gone.contains(entry));
+                }
                 for entry in entries {
                     self.refused.insert(entry.number, (entry, by, refusal.clone()));
                 }

@@ -29,11 +29,16 @@ impl Kernel {
     /// Takes what was seen.
     pub fn see(&mut self, view: KernelView) {
         if let Some(tree) = view.tree {
-            self.tree = Some(tree);
+            self.read(tree);
         }
         if let Some(mounts) = view.mounts {
             self.mounts = mounts;
         }
+    }
+
+    /// Takes the tree as read.
+    pub fn read(&mut self, tree: Result<Option<Tree>, KernelRefusal>) {
+        self.tree = Some(tree.map(|tree| tree.map(|tree| with_half_made(tree, &self.written))));
     }
 
     /// The tree, if there is one and it could be read.
@@ -105,17 +110,21 @@ impl Kernel {
     }
 
     /// Operations after which the kernel holds the table and these entries as well. Of our own old entries,
-    /// those that stand in the way of a new one go first.
+    /// those that stand in the way of a new one go first, and those that are half made; a joiner takes the table
+    /// exactly as it is.
     pub fn install(&self, wish: &Wish, table: &Table, add: &[Entry]) -> Result<Vec<Op>, Invalid> {
         let wanted: Vec<&Entry> = table.entries.values().chain(add).collect();
         let mut ops = Vec::new();
         let mut have = self.tree().cloned();
         for (node, entry) in self.nodes().filter_map(|node| Some((node, self.ours(node)?))) {
-            if in_the_way(entry, &wanted) {
+            if in_the_way(entry, &wanted) || wish.exactly && !wanted.contains(&entry) {
                 ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
                 have.as_mut().map(|tree| tree.nodes.remove(&node.num));
             }
         }
+        let unfinished = |name: &NodeName| self.written.iter().any(|entry| entry.name == name.as_str());
+        ops.extend(self.remove_half_made(unfinished));
+        have.as_mut().into_iter().for_each(|tree| tree.incomplete.retain(|name, _| !unfinished(name)));
         ops.extend(configfs::additions(have.as_ref(), &wish.cluster(&wanted)?));
         Ok(ops)
     }
@@ -156,13 +165,17 @@ impl Kernel {
         let complete = tree.nodes.values().filter(|node| self.ours(node).is_some_and(|entry| entries.contains(entry)));
         let mut ops: Vec<Op> = complete.flat_map(|node| configfs::removal(tree, node.num)).collect();
         let ours = |entry: &&Entry| self.written.contains(*entry);
-        let half_made = |name: &NodeName| entries.iter().filter(ours).any(|entry| entry.name == name.as_str());
+        ops.extend(self.remove_half_made(|name| entries.iter().filter(ours).any(|entry| entry.name == name.as_str())));
+        ops
+    }
+
+    fn remove_half_made(&self, which: impl Fn(&NodeName) -> bool) -> Vec<Op> {
+        let Some(tree) = self.tree() else { return Vec::new() };
         let remove = |(name, found): (&NodeName, &Incomplete)| Op::RemoveNode {
             cluster: tree.name.clone(),
             entry: configfs::Entry::Incomplete(name.clone(), *found),
         };
-        ops.extend(tree.incomplete.iter().filter(|(name, _)| half_made(name)).map(remove));
-        ops
+        tree.incomplete.iter().filter(|(name, _)| which(name)).map(remove).collect()
     }
 
     /// These are about to be written. An entry that they replace stays ours until it is gone.
@@ -199,6 +212,8 @@ pub struct Wish {
     pub attributes: Attributes,
     /// Which entry is this host.
     pub own: Option<u8>,
+    /// Of our own entries none but these: what we held when we were last in may be out of date.
+    pub exactly: bool,
 }
 
 impl Wish {
@@ -217,6 +232,22 @@ pub fn node(entry: &Entry, local: bool) -> Result<Node, Invalid> {
         port: Port::new(u32::from(entry.port))?,
         local,
     })
+}
+
+/// An entry whose number was never stored reads number 0. Where we know that one of ours was to get another number,
+/// it is half made.
+pub(crate) fn with_half_made(mut tree: Tree, written: &BTreeSet<Entry>) -> Tree {
+    let unnumbered = |node: &Node| {
+        let numbered = |entry: &Entry| Entry { number: 0, ..entry.clone() };
+        !node.local && written.iter().any(|entry| entry.number != 0 && same(&numbered(entry), node))
+    };
+    if tree.nodes.get(&NodeNum::ZERO).is_some_and(unnumbered) {
+        if let Some(node) = tree.nodes.remove(&NodeNum::ZERO) {
+            let found = Incomplete { address: Some(node.address), port: Some(node.port) };
+            tree.incomplete.insert(node.name, found);
+        }
+    }
+    tree
 }
 
 /// Whether the kernel's entry is this one; it knows no nodeids.

@@ -81,9 +81,9 @@ impl Agent {
     /// The operations our part needs; `Err` is an answer that needs none.
     fn plan(&mut self, kind: &StepKind) -> Result<Vec<Op>, Outcome> {
         match kind {
-            StepKind::Install { add } => self.plan_install(add, self.attributes_in_force()),
-            StepKind::Restore { .. } => self.plan_install(&[], self.attributes_in_force()),
-            StepKind::Undo { entries, .. } => Ok(self.kernel.remove(entries)),
+            StepKind::Install { add } => self.plan_install(add, self.wish(self.attributes_in_force(), false)?),
+            StepKind::Restore { .. } => self.plan_install(&[], self.wish(self.attributes_in_force(), false)?),
+            StepKind::Undo { entries, .. } => Ok(self.kernel.remove(&self.to_undo(entries))),
             StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
             StepKind::Admit { .. } => self.plan_admit(),
             StepKind::Vote { entry, reason } => self.plan_vote(entry, *reason),
@@ -109,8 +109,7 @@ impl Agent {
         self.kernel.tree().map_or(self.policy.attributes, |tree| tree.attributes)
     }
 
-    fn plan_install(&mut self, add: &[Entry], attributes: Attributes) -> Result<Vec<Op>, Outcome> {
-        let wish = self.wish(attributes)?;
+    fn plan_install(&mut self, add: &[Entry], wish: Wish) -> Result<Vec<Op>, Outcome> {
         let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
         let table = agreed.table.clone();
         if let Some((entry, name, found)) = self.kernel.blocker(table.entries.values().chain(add)) {
@@ -138,14 +137,14 @@ impl Agent {
             let what = format!("configfs holds entries that o2cpgd did not make ({})", strangers.join(", "));
             return Err(Outcome::Failed { errno: 17, path: "node".into(), what });
         }
-        self.plan_install(&[], self.policy.attributes)
+        self.plan_install(&[], self.wish(self.policy.attributes, true)?)
     }
 
-    fn wish(&self, attributes: Attributes) -> Result<Wish, Outcome> {
+    fn wish(&self, attributes: Attributes, exactly: bool) -> Result<Wish, Outcome> {
         let config = self.config.as_ref().ok_or_else(|| failed("", "corosync's configuration is not known"))?;
         let name = identity::cluster_name(config).map_err(|refusal| failed("", &refusal.to_string()))?;
         let own = self.member().and_then(|me| identity::number(&self.policy, NodeId(me.nodeid)).ok());
-        Ok(Wish { name, attributes, own })
+        Ok(Wish { name, attributes, own, exactly })
     }
 
     fn start_batch(&mut self, round: u32, kind: StepKind, ops: Vec<Op>, fx: &mut Effects) {
@@ -163,7 +162,7 @@ impl Agent {
     }
 
     pub(crate) fn kernel_done(&mut self, op: OpId, outcome: KernelOutcome, fx: &mut Effects) {
-        self.kernel.tree = Some(outcome.tree);
+        self.kernel.read(outcome.tree);
         let Some(work) = self.work.take_if(|work| work.op == op) else { return };
         self.counters.kernel_refusals += u64::from(outcome.result.is_err());
         match (work.refused.clone(), outcome.result.and_then(|()| self.verify(&work.kind))) {
@@ -195,11 +194,15 @@ impl Agent {
         refused("local", "our own entry is not local after all".into())
     }
 
-    /// Takes out what a refused addition has left behind, then answers.
+    /// Takes out what a refused addition has left behind, then answers. If nobody waits for the answer any more, the
+    /// next Hello says what is there.
     fn clean_up(&mut self, work: Work, refusal: KernelRefusal, fx: &mut Effects) {
         let leftovers = match &work.kind {
-            StepKind::Install { add } => self.kernel.remove(add),
-            StepKind::Undo { .. }
+            StepKind::Install { add } if self.is_asked(work.round, &work.kind) => {
+                self.kernel.remove(&self.to_undo(add))
+            }
+            StepKind::Install { .. }
+            | StepKind::Undo { .. }
             | StepKind::Admit { .. }
             | StepKind::Vote { .. }
             | StepKind::Erase { .. }
@@ -212,6 +215,18 @@ impl Agent {
         self.work = Some(Work { op, refused: Some(refusal), ..work });
     }
 
+    fn to_undo(&self, entries: &[Entry]) -> Vec<Entry> {
+        let agreed = self.agreed.as_ref().zip(self.member());
+        agreed.map_or_else(Vec::new, |(agreed, me)| agreed.to_undo(me, entries))
+    }
+
+    /// Whether this is the step in progress, and our answer to it counts.
+    fn is_asked(&self, round: u32, kind: &StepKind) -> bool {
+        let step = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref());
+        let asked = step.is_some_and(|step| step.round == round && step.kind == *kind);
+        asked && self.exchange.outstanding == 0 && !self.exchange.owed
+    }
+
     fn give_up(&mut self, work: &Work, refusal: KernelRefusal, fx: &mut Effects) {
         let KernelRefusal { errno, path, what } = refusal;
         self.answer(work.round, &work.kind, Outcome::Failed { errno, path, what }, fx);
@@ -219,9 +234,7 @@ impl Agent {
 
     fn answer(&mut self, round: u32, kind: &StepKind, outcome: Outcome, fx: &mut Effects) {
         self.kernel.keep_account();
-        let step = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref());
-        let asked = step.is_some_and(|step| step.round == round && step.kind == *kind);
-        if asked && self.exchange.outstanding == 0 && !self.exchange.owed {
+        if self.is_asked(round, kind) {
             self.exchange.answered = round;
             self.say(Body::Answer(Answer { round, outcome }), fx);
         }

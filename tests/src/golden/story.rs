@@ -1,16 +1,16 @@
 //! The commands of a story, on a cluster in which chance has no say.
 
-use super::lines::{self, Lines};
 use super::options;
+use crate::lines::Lines;
 use crate::sim::agenda::{Micros, SECOND};
-use crate::sim::cluster::{Cluster, Happening, MountOutcome, configured};
+use crate::sim::checkers::Ledger;
+use crate::sim::cluster::{Cluster, MountOutcome, configured};
 use crate::sim::corosync::Chance;
 use crate::sim::intruder::Manner;
 use crate::sim::kernel::errno;
 use agent_core::ids::NodeId;
 use configfs::model::Call;
 use proto::control::api;
-use std::collections::BTreeMap;
 
 /// A block that does not come to rest in this time is broken.
 const SETTLE_MAX: Micros = 600 * SECOND;
@@ -21,9 +21,8 @@ const NODES: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Story {
     cluster: Cluster,
+    ledger: Ledger,
     lines: Lines,
-    /// Fields stored to an entry so far, by node.
-    fields: BTreeMap<u32, Vec<String>>,
     /// The last command was `advance`: time stands where it was left.
     advanced: bool,
     broken: Option<String>,
@@ -33,8 +32,8 @@ impl Default for Story {
     fn default() -> Self {
         Story {
             cluster: Cluster::new(NODES, Chance::Off, 1),
+            ledger: Ledger::default(),
             lines: Lines::default(),
-            fields: BTreeMap::new(),
             advanced: false,
             broken: None,
         }
@@ -257,22 +256,10 @@ impl Story {
 
     fn step(&mut self) -> bool {
         let Some(happening) = self.cluster.step() else { return false };
-        let now = self.cluster.now();
-        match &happening {
-            Happening::Handled(node) => {
-                let record = self.cluster.last_record(*node);
-                let heard = record.and_then(|record| lines::heard(&record.event)).into_iter();
-                let done = record.into_iter().flat_map(|record| record.effects.iter().filter_map(lines::done));
-                heard.chain(done).collect::<Vec<_>>().into_iter().for_each(|text| self.lines.say(now, *node, text));
-            }
-            Happening::Kernel(deed) => {
-                let fields = self.fields.entry(deed.node).or_default();
-                if let Some(text) = lines::kernel(deed, fields) {
-                    self.lines.say(now, deed.node, text);
-                }
-            }
-            Happening::Other | Happening::Planned(_) => {}
+        if let (Err(broken), None) = (self.ledger.check(&self.cluster, &happening), &self.broken) {
+            self.broken = Some(broken.to_string());
         }
+        self.lines.tell(&self.cluster, &happening);
         true
     }
 

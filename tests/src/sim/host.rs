@@ -25,6 +25,8 @@ pub struct Host {
     pub paused_since: Option<Micros>,
     /// Its kernel; gone with the power.
     pub kernel: Kernel,
+    /// Since when the volume is mounted.
+    pub mounted_since: Micros,
     /// The state file in /run; gone with the power.
     pub saved: Option<Saved>,
     /// o2cpg.toml.
@@ -103,6 +105,7 @@ impl Host {
             boots: 0,
             paused_since: None,
             kernel: Kernel::default(),
+            mounted_since: 0,
             saved: None,
             policy: Policy::default(),
             own_config: None,

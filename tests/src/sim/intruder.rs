@@ -13,7 +13,8 @@ pub enum Manner {
     Silent,
     /// Sends bytes that are no messages.
     Garbage,
-    /// Sends what others sent again, cut or with a bit changed.
+    /// Sends what others sent again, cut or with a bit changed, unless it still is a message: who lies well is out of
+    /// scope (RELIABILITY §3).
     Bent,
     /// A second agent on its node: says Hello in each view, as the first one there does.
     SecondAgent,
@@ -54,7 +55,7 @@ impl Intruder {
         match self.manner {
             Manner::Silent | Manner::Garbage => vec![],
             Manner::Bent if from == self.member => vec![],
-            Manner::Bent => vec![bent(bytes, rng)],
+            Manner::Bent => [bent(bytes, rng)].into_iter().filter(|bytes| Message::decode(bytes).is_err()).collect(),
             Manner::SecondAgent => self.mimic(from, bytes).into_iter().collect(),
         }
     }

@@ -89,6 +89,12 @@ impl Kernel {
         self.mounted_as
     }
 
+    /// The model says that a real kernel would be dead.
+    #[must_use]
+    pub fn has_died(&self) -> bool {
+        self.model.has_oopsed()
+    }
+
     /// The local entry's number.
     #[must_use]
     pub fn local(&self) -> Option<NodeNum> {

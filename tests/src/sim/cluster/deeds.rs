@@ -212,7 +212,11 @@ impl Cluster {
         if let Some(with) = members.filter(|other| other.kernel.table() != table).map(|other| other.node).next() {
             return MountOutcome::TablesDiffer { with };
         }
-        let mounted = self.hosts.get_mut(&node).is_some_and(|host| host.kernel.mount());
+        let now = self.now;
+        let mounted = self.hosts.get_mut(&node).is_some_and(|host| {
+            host.mounted_since = now;
+            host.kernel.mount()
+        });
         self.connect_kernels();
         self.look(node);
         if mounted { MountOutcome::Mounted } else { MountOutcome::Impossible }

@@ -1,13 +1,14 @@
 //! What nodes said and did, as lines: `<` what came in, `>` what was done, `.` what was decided or is waited for.
 
 use crate::sim::agenda::{MS, Micros};
-use crate::sim::cluster::KernelDeed;
+use crate::sim::cluster::{Cluster, Happening, KernelDeed};
 use agent_core::event::errno_text;
 use agent_core::notice::Notice;
 use agent_core::{Effect, Event};
 use configfs::{Field, Op};
 use proto::control::api;
 use proto::control::api::response::Answer;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Nodes that say the same within this time share a line.
@@ -15,8 +16,10 @@ const TOGETHER: Micros = 40 * MS;
 
 /// Lines in the order in which they were said first.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     lines: Vec<Line>,
+    /// Fields stored so far to the entry that a node's kernel is making.
+    fields: BTreeMap<u32, Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -27,8 +30,25 @@ struct Line {
 }
 
 impl Lines {
+    /// Adds what a step of the cluster has to tell.
+    pub(crate) fn tell(&mut self, cluster: &Cluster, happening: &Happening) {
+        let now = cluster.now();
+        match happening {
+            Happening::Handled(node) => {
+                let Some(record) = cluster.last_record(*node) else { return };
+                let told = heard(&record.event).into_iter().chain(record.effects.iter().filter_map(done));
+                told.for_each(|text| self.say(now, *node, text));
+            }
+            Happening::Kernel(deed) => {
+                let text = kernel(deed, self.fields.entry(deed.node).or_default());
+                text.into_iter().for_each(|text| self.say(now, deed.node, text));
+            }
+            Happening::Other | Happening::Planned(_) => {}
+        }
+    }
+
     /// Adds a line of a node, unless others have just said the same and the node nothing since.
-    pub(super) fn say(&mut self, at: Micros, node: u32, text: String) {
+    fn say(&mut self, at: Micros, node: u32, text: String) {
         let recent = self.lines.iter_mut().rev().take_while(|line| line.at + TOGETHER >= at);
         let mut not_after_own = recent.take_while(|line| !line.nodes.contains(&node));
         match not_after_own.find(|line| line.text == text) {
@@ -38,12 +58,12 @@ impl Lines {
     }
 
     /// Adds a line that is nobody's.
-    pub(super) fn add(&mut self, at: Micros, text: String) {
+    pub(crate) fn add(&mut self, at: Micros, text: String) {
         self.lines.push(Line { at, nodes: vec![], text });
     }
 
     /// All of them, as text.
-    pub(super) fn take(&mut self) -> String {
+    pub(crate) fn take(&mut self) -> String {
         let mut out = String::new();
         for mut line in self.lines.drain(..) {
             line.nodes.sort_unstable();
@@ -55,7 +75,7 @@ impl Lines {
 }
 
 /// What an operator would want to know of an event.
-pub(super) fn heard(event: &Event) -> Option<String> {
+fn heard(event: &Event) -> Option<String> {
     match event {
         Event::CorosyncStuck { call } => Some(format!("< corosync does not answer {call}")),
         Event::ShutdownAsked => Some("< corosync asks whether it may shut down".into()),
@@ -80,7 +100,7 @@ pub(super) fn heard(event: &Event) -> Option<String> {
 }
 
 /// What an operator would want to know of an effect.
-pub(super) fn done(effect: &Effect) -> Option<String> {
+fn done(effect: &Effect) -> Option<String> {
     match effect {
         Effect::Notice(notice) => Some(noticed(notice)),
         Effect::Reply(_, response) => Some(format!("> answer: {}", answer(response))),
@@ -145,7 +165,7 @@ fn answer(response: &api::Response) -> String {
 }
 
 /// One operation in a kernel. An entry is one line: told when it gets its number, or where it was refused.
-pub(super) fn kernel(deed: &KernelDeed, fields: &mut Vec<String>) -> Option<String> {
+fn kernel(deed: &KernelDeed, fields: &mut Vec<String>) -> Option<String> {
     let refused = deed.result.as_ref().err().map(|refusal| errno_text(refusal.errno));
     let text = match (&deed.op, &refused) {
         (Op::MakeNode { .. }, None) => {

@@ -1,0 +1,344 @@
+//! What must hold after every step: one function each, and its name is the sentence.
+//!
+//! DESIGN §10 and RELIABILITY §2 number them; each function names the numbers it stands for. What is checked at the
+//! end of a run (replay, liveness, equal ends) is in `nemesis.rs`.
+
+use super::agenda::{MS, Micros, SECOND};
+use super::cluster::{Cluster, Happening, KernelDeed};
+use super::recording::Record;
+use agent_core::ids::{Member, NodeId, RingId};
+use agent_core::notice::Notice;
+use agent_core::table::{Agreed, StepKind};
+use agent_core::wait::Wait;
+use agent_core::{Agent, Effect, Event};
+use configfs::{Entry as Found, Errno, Op};
+use proto::peer::{Body, Entry};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A sentence that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at {at_ms} ms: {sentence}: {what}", sentence = .sentence.replace('_', " "))]
+pub struct Broken {
+    /// The function's name.
+    pub sentence: &'static str,
+    /// In this very case.
+    pub what: String,
+    /// When.
+    pub at_ms: u64,
+}
+
+/// What the checkers remember of a run.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// What an agent held after the message of this place in the order, in this ring.
+    common: BTreeMap<(u64, RingId), (u32, Agreed)>,
+    goodbyes: BTreeSet<Member>,
+    answered: BTreeSet<u64>,
+    asked: BTreeSet<u64>,
+}
+
+/// How many places of the order are remembered: members are never further apart.
+const COMMON_MAX: usize = 512;
+/// A daemon may not know yet what has been mounted for less than this.
+const LOOK_TIME: Micros = 100 * MS;
+/// Nor the others, that somebody has mounted.
+const NEWS_TIME: Micros = SECOND;
+
+type Outcome = Result<(), String>;
+
+/// One event of an agent and what followed, seen with everything else there is.
+struct Seen<'a> {
+    cluster: &'a Cluster,
+    node: u32,
+    record: &'a Record,
+    agent: &'a Agent,
+}
+
+macro_rules! sentences {
+    ($($name:ident),* $(,)?) => { [$((stringify!($name), $name as fn(&mut Ledger, &Seen<'_>) -> Outcome)),*] };
+}
+
+macro_rules! kernel_sentences {
+    ($($name:ident),* $(,)?) => { [$((stringify!($name), $name as fn(&Cluster, &KernelDeed) -> Outcome)),*] };
+}
+
+impl Ledger {
+    /// Checks everything that the step may have broken.
+    ///
+    /// # Errors
+    /// The first broken sentence.
+    pub fn check(&mut self, cluster: &Cluster, happening: &Happening) -> Result<(), Broken> {
+        let at_ms = cluster.now() / MS;
+        let broken = |sentence| move |what| Broken { sentence, what, at_ms };
+        match happening {
+            Happening::Other | Happening::Planned(_) => Ok(()),
+            Happening::Kernel(deed) => {
+                let sentences = kernel_sentences![no_operation_is_refused_without_a_cause, no_kernel_dies];
+                sentences.into_iter().try_for_each(|(name, check)| check(cluster, deed).map_err(broken(name)))
+            }
+            Happening::Handled(node) => {
+                let (Some(record), Some(agent)) = (cluster.last_record(*node), cluster.agent(*node)) else {
+                    return Ok(());
+                };
+                let seen = Seen { cluster, node: *node, record, agent };
+                let sentences = sentences![
+                    agents_of_one_view_hold_the_same,
+                    one_agent_of_a_node_is_let_in,
+                    a_node_becomes_local_only_when_every_member_has_its_entry,
+                    kernels_are_equal_between_changes_or_a_wait_names_the_difference,
+                    entries_leave_a_kernel_only_by_agreement,
+                    nobody_removes_the_entry_of_a_live_node,
+                    nothing_is_written_without_quorum,
+                    a_message_of_another_view_changes_nothing,
+                    nobody_waits_for_a_ghost,
+                    a_clean_departure_had_a_goodbye,
+                    a_pinned_daemon_stays,
+                    every_request_is_answered_once,
+                ];
+                sentences.into_iter().try_for_each(|(name, check)| check(self, &seen).map_err(broken(name)))
+            }
+        }
+    }
+}
+
+impl Seen<'_> {
+    fn batches(&self) -> impl Iterator<Item = &Vec<Op>> {
+        self.record.effects.iter().filter_map(|effect| match effect {
+            Effect::Kernel(_, ops) => Some(ops),
+            _ => None,
+        })
+    }
+
+    fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.batches().flatten()
+    }
+
+    fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.record.effects.iter().filter_map(|effect| match effect {
+            Effect::Notice(notice) => Some(notice),
+            _ => None,
+        })
+    }
+
+    fn step(&self) -> Option<&StepKind> {
+        self.agent.agreed()?.step.as_ref().map(|step| &step.kind)
+    }
+}
+
+/// DESIGN §10.6, S7: at the same place of the agreed order, in the same ring.
+fn agents_of_one_view_hold_the_same(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let (Some(order), Some(ring)) = (seen.record.order, seen.agent.view().ring()) else { return Ok(()) };
+    let Some(agreed) = seen.agent.agreed().filter(|_| seen.agent.view().is_open()) else { return Ok(()) };
+    match ledger.common.get(&(order, ring)) {
+        Some((other, theirs)) if !is_same(agreed, theirs) => {
+            Err(format!("n{} after message {order} in {ring}: {agreed:?}\nn{other}: {theirs:?}", seen.node))
+        }
+        Some(_) => Ok(()),
+        None => {
+            ledger.common.insert((order, ring), (seen.node, agreed.clone()));
+            while ledger.common.len() > COMMON_MAX {
+                ledger.common.pop_first();
+            }
+            Ok(())
+        }
+    }
+}
+
+/// All but the moment at which each has begun the step.
+fn is_same(one: &Agreed, other: &Agreed) -> bool {
+    let step = |agreed: &Agreed| agreed.step.as_ref().map(|step| (step.round, step.kind.clone(), step.answers.clone()));
+    step(one) == step(other)
+        && one.hellos == other.hellos
+        && one.standing == other.standing
+        && one.troubles == other.troubles
+        && one.table == other.table
+        && one.held == other.held
+        && one.refused == other.refused
+        && one.misaligned == other.misaligned
+        && one.kept == other.kept
+        && one.proposals == other.proposals
+        && one.absent == other.absent
+        && one.quorate == other.quorate
+}
+
+/// S22.
+fn one_agent_of_a_node_is_let_in(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let Some(agreed) = seen.agent.agreed() else { return Ok(()) };
+    let members = agreed.established();
+    let nodes: BTreeSet<u32> = members.iter().map(|member| member.nodeid).collect();
+    if nodes.len() == members.len() { Ok(()) } else { Err(format!("n{}: {members:?}", seen.node)) }
+}
+
+/// DESIGN §10.7, S11: when the store of `local` is handed to the kernel, the kernel of every established member of the
+/// view holds the entry, unless that machine was restarted since.
+fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let Some(own) = seen.ops().find_map(|op| match op {
+        Op::SetLocal { node, .. } => Some(node),
+        _ => None,
+    }) else {
+        return Ok(());
+    };
+    let Some(agreed) = seen.agent.agreed() else { return Err(format!("n{}: nothing is agreed", seen.node)) };
+    for member in agreed.established().into_iter().filter(|member| member.nodeid != seen.node) {
+        let Some(host) = seen.cluster.hosts.get(&member.nodeid).filter(|host| host.powered) else { continue };
+        let wanted = (own.address.as_ipv4(), own.port.as_u16());
+        if host.kernel.local().is_some() && host.kernel.table().get(&own.num) != Some(&wanted) {
+            return Err(format!("n{} becomes local, n{} does not have it", seen.node, member.nodeid));
+        }
+    }
+    Ok(())
+}
+
+/// DESIGN §10.7. A member whose kernel was given nothing to do, in an agreed quorate view without a step.
+fn kernels_are_equal_between_changes_or_a_wait_names_the_difference(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let (Some(agreed), Some(me)) = (seen.agent.agreed(), seen.agent.member()) else { return Ok(()) };
+    let Some(host) = seen.cluster.hosts.get(&seen.node) else { return Ok(()) };
+    let idle = host.daemon.as_ref().is_some_and(|daemon| daemon.jobs.is_empty());
+    let between = agreed.quorate && agreed.step.is_none() && agreed.next().is_none() && seen.agent.is_quiet();
+    if !idle || !between || !agreed.established().contains(&me) {
+        return Ok(());
+    }
+    let wanted = agreed.table.entries.values().map(|entry| (entry.number, (entry.address, entry.port)));
+    let found = host.kernel.table().into_iter().map(|(number, at)| (number.as_u8(), at));
+    if wanted.eq(found) {
+        return Ok(());
+    }
+    Err(format!("n{} is quiet, its kernel has {:?}, agreed is {:?}", seen.node, host.kernel.table(), agreed.table))
+}
+
+/// DESIGN §4: what the agreed table holds goes only in the step that erases it.
+fn entries_leave_a_kernel_only_by_agreement(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let table = seen.agent.agreed().map(|agreed| &agreed.table).or(seen.agent.table());
+    for node in seen.ops().filter_map(removed) {
+        let entries = table.iter().flat_map(|table| table.entries.values());
+        let agreed = entries.into_iter().find(|entry| entry.name == node.name.as_str() && is_at(entry, node));
+        let erased = match seen.step() {
+            Some(StepKind::Erase { entry } | StepKind::Vote { entry, .. }) => Some(entry),
+            _ => None,
+        };
+        if agreed.is_some() && agreed != erased {
+            return Err(format!("n{} removes {node} in step {:?}", seen.node, seen.step()));
+        }
+    }
+    Ok(())
+}
+
+fn removed(op: &Op) -> Option<&configfs::Node> {
+    match op {
+        Op::RemoveNode { entry: Found::Complete(node), .. } => Some(node),
+        _ => None,
+    }
+}
+
+fn is_at(entry: &Entry, node: &configfs::Node) -> bool {
+    entry.number == node.num.as_u8() && entry.address == node.address.as_ipv4() && entry.port == node.port.as_u16()
+}
+
+/// DESIGN §10.3, S10: not while its node is in the ring and has the volume mounted with it. A joiner that takes a table
+/// in which it is no more only follows what was agreed while that node was away.
+fn nobody_removes_the_entry_of_a_live_node(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    for node in seen.ops().filter_map(removed) {
+        let mounted = seen.cluster.hosts.values().find(|host| host.kernel.mounted_as() == Some(node.num));
+        let Some(host) = mounted else { continue };
+        let known = host.mounted_since + NEWS_TIME < seen.cluster.now();
+        let same = host.kernel.table().get(&node.num) == Some(&(node.address.as_ipv4(), node.port.as_u16()));
+        let decides = host.node == seen.node || matches!(seen.step(), Some(StepKind::Erase { .. }));
+        if decides && known && same && seen.agent.view().in_ring(NodeId(host.node)) {
+            return Err(format!("n{} removes {node}, which n{} has mounted with", seen.node, host.node));
+        }
+    }
+    Ok(())
+}
+
+/// S5, S26: neither in a minority, nor before quorum has spoken about the ring, nor without corosync.
+fn nothing_is_written_without_quorum(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    match seen.ops().next() {
+        Some(op) if !seen.agent.view().is_quorate() => Err(format!("n{}: {op}", seen.node)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// S6: it may be counted, nothing else follows from it.
+fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let Event::Delivered { body: Ok(message), .. } = &seen.record.event else { return Ok(()) };
+    if Some(message.view.ring) == seen.agent.view().ring() {
+        return Ok(());
+    }
+    let acts = |effect: &&Effect| matches!(effect, Effect::Multicast(_) | Effect::Kernel(..) | Effect::Save(_));
+    match seen.record.effects.iter().find(acts) {
+        Some(effect) => Err(format!("n{}: {:?} gave {effect:?}", seen.node, message.view)),
+        None => Ok(()),
+    }
+}
+
+/// S8.
+fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let live = seen.agent.view().live();
+    for standing in seen.agent.waits() {
+        let (Wait::Hello { from } | Wait::Answers { from, .. }) = &standing.wait else { continue };
+        if !from.is_subset(&live) {
+            return Err(format!("n{}: {}, live are {live:?}", seen.node, standing.wait));
+        }
+    }
+    Ok(())
+}
+
+/// S4: PROCDOWN is never counted as clean, nor a LEAVE without the word.
+fn a_clean_departure_had_a_goodbye(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let said =
+        |effect: &Effect| matches!(effect, Effect::Multicast(message) if matches!(message.body, Body::Goodbye(_)));
+    if seen.record.effects.iter().any(said) {
+        ledger.goodbyes.extend(seen.agent.member());
+    }
+    let Event::ViewChanged(change) = &seen.record.event else { return Ok(()) };
+    for notice in seen.notices() {
+        let Notice::NodeLeft { node, how } = notice else { continue };
+        let of_node = |member: &Member| member.nodeid == node.0;
+        let said = change.left.iter().any(|(member, _)| of_node(member) && ledger.goodbyes.contains(member));
+        if how == "left" && !said {
+            return Err(format!("n{} says that node {node} left: {:?}", seen.node, change.left));
+        }
+    }
+    Ok(())
+}
+
+/// S14, DESIGN §5: neither its own end nor corosync's while the volume is mounted.
+fn a_pinned_daemon_stays(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    use agent_core::effect::ShutdownVerdict::Yes;
+    let Some(host) = seen.cluster.hosts.get(&seen.node).filter(|host| host.kernel.is_mounted()) else { return Ok(()) };
+    let ends = |effect: &&Effect| matches!(effect, Effect::Exit(_) | Effect::LeaveGroup | Effect::AnswerShutdown(Yes));
+    match seen.record.effects.iter().find(ends) {
+        Some(effect) if host.mounted_since + LOOK_TIME < seen.cluster.now() => {
+            Err(format!("n{}: {effect:?} with the volume mounted", seen.node))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// DESIGN §10.5, S18. That none is left open is checked at the end.
+fn every_request_is_answered_once(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    if let Event::Asked(client, _) = &seen.record.event {
+        ledger.asked.insert(client.0);
+    }
+    for effect in &seen.record.effects {
+        let Effect::Reply(client, _) = effect else { continue };
+        if !ledger.asked.contains(&client.0) || !ledger.answered.insert(client.0) {
+            return Err(format!("n{}: a second answer, or one that nobody asked for: {effect:?}", seen.node));
+        }
+    }
+    Ok(())
+}
+
+/// S15, S17: with nobody else writing, only "in use" can be new to us: nothing is made, stored or removed twice.
+fn no_operation_is_refused_without_a_cause(_cluster: &Cluster, deed: &KernelDeed) -> Outcome {
+    match &deed.result {
+        Err(refusal) if !deed.tampered && refusal.errno != Errno::EBUSY.0 => Err(format!("n{}: {refusal}", deed.node)),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// spec/kernel.md §0.4: 0 is never stored to `local`.
+fn no_kernel_dies(cluster: &Cluster, deed: &KernelDeed) -> Outcome {
+    let died = cluster.hosts.get(&deed.node).is_some_and(|host| host.kernel.has_died());
+    if died { Err(format!("n{}: {}", deed.node, deed.op)) } else { Ok(()) }
+}

@@ -1,0 +1,518 @@
+//! Seeded faults, then a heal, then everything must come to rest; and the smallest plan that still fails.
+//!
+//! A seed names a plan: how many nodes, how they are configured, and what happens to them when. Each seed leaves out a
+//! random half of the kinds of deeds, so that the others meet more often. After the last deed all faults end, and within
+//! [`REST_MAX`] every node must be let in, quiet, with the kernel it should have, and able to mount.
+
+use super::agenda::{MS, Micros, SECOND};
+use super::checkers::{Broken, Ledger};
+use super::cluster::{Cluster, Happening, MountOutcome, address};
+use super::corosync::Chance;
+use super::intruder::Manner;
+use super::rng::Rng;
+use crate::lines::Lines;
+use agent_core::ids::NodeId;
+use agent_core::policy::Forget;
+use agent_core::refusal::Refusal;
+use agent_core::wait::Wait;
+use configfs::Errno;
+use configfs::model::Call;
+use proto::control::{Ask, Condition};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What happens to the cluster from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the deed of the cluster of that name, on one node")]
+pub enum Deed {
+    PowerOff(u32),
+    PowerOn(u32),
+    CrashDaemon(u32),
+    CrashDaemonAfter(u32, u32),
+    StartDaemon(u32),
+    StopDaemon(u32),
+    AskShutdown(u32),
+    CrashCorosync(u32),
+    StopCorosync(u32),
+    StartCorosync(u32),
+    Pause(u32),
+    Resume(u32),
+    PauseCorosync(u32),
+    ResumeCorosync(u32),
+    /// Bit n of the mask: node n is on the other side.
+    Partition(u32),
+    Heal,
+    Mount(u32),
+    Umount(u32),
+    /// Milliseconds for each batch.
+    SlowKernel(u32, u64),
+    /// One call of this kind fails.
+    RefuseOnce(u32, u8),
+    /// All calls of this kind fail.
+    Refuse(u32, u8),
+    Allow(u32),
+    RemoveFromNodelist(u32),
+    AddToNodelist(u32),
+    /// The node gets its other address, or the first one back.
+    ChangeAddress(u32),
+    ChangeThreshold(u32),
+    Ask(u32, u8),
+    Intrude(u32, u8),
+    IntrudersEnd,
+}
+
+/// A seed, spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it came from.
+    pub seed: u64,
+    /// Nodes of the cluster.
+    pub nodes: u32,
+    /// Policy of all nodes.
+    pub forget: Forget,
+    /// Until quorum speaks of a new ring.
+    pub quorum_lag: Micros,
+    /// What happens when.
+    pub deeds: Vec<(Micros, Deed)>,
+}
+
+/// How a run ended badly.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A sentence was broken on the way.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// It did not come to rest.
+    #[error("no rest {} s after the heal: {what}", REST_MAX / SECOND)]
+    Restless {
+        /// What is not as it should be.
+        what: String,
+    },
+    /// A recording did not replay.
+    #[error("replay of node {node}: {why}")]
+    Replay {
+        /// Whose.
+        node: u32,
+        /// Where it took another way.
+        why: String,
+    },
+}
+
+/// What a run was made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Steps of the world.
+    pub steps: u64,
+    /// Events handled by agents.
+    pub events: u64,
+    /// Deeds done.
+    pub deeds: u64,
+    /// Virtual time.
+    pub time: Micros,
+}
+
+/// Faults last this long.
+const UNREST: Micros = 60 * SECOND;
+/// And the cluster is given so long to come to rest: the longest back-off twice, and the longest dead time.
+pub const REST_MAX: Micros = 400 * SECOND;
+/// init looks for daemons that have ended so often.
+const RESTART_EVERY: Micros = 2 * SECOND;
+/// Kinds of deeds; each seed leaves out half of them.
+const KINDS: u64 = 17;
+/// Most steps of a run: a cluster that turns in circles is restless too.
+const STEPS_MAX: u64 = 400_000;
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let nodes = 3 + rng.below(3) as u32;
+        let forget = if rng.chance(70) { Forget::Unconfigured } else { Forget::Gone };
+        let quorum_lag = if rng.chance(20) { 500 * MS } else { 2 * MS };
+        let kinds = rng.bits();
+        let gap = [200 * MS, SECOND, 4 * SECOND][rng.below(3) as usize];
+        let mut deeds: Vec<(Micros, Deed)> =
+            (1..=nodes).map(|node| (rng.below(3 * SECOND), Deed::PowerOn(node))).collect();
+        let mut at = 2 * SECOND + rng.below(6 * SECOND);
+        while at < UNREST {
+            let kind = rng.below(KINDS);
+            let node = 1 + rng.below(u64::from(nodes)) as u32;
+            if kinds & (1 << kind) != 0 {
+                deeds.extend(some_deeds(kind, node, nodes, at, &mut rng));
+            }
+            at += if rng.chance(40) { rng.below(20 * MS) } else { rng.below(2 * gap) };
+        }
+        deeds.sort_by_key(|(at, _)| *at);
+        Plan { seed, nodes, forget, quorum_lag, deeds }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// [`Failure`]: the first thing that did not hold.
+    pub fn run(&self) -> Result<Tally, Failure> {
+        let mut run = Run::new(self);
+        run.unrest()?;
+        run.calm_down();
+        run.rest()?;
+        run.mount_everywhere()?;
+        run.replay()?;
+        Ok(run.tally)
+    }
+
+    /// The run as a story, line by line, with the deeds in it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut run = Run::new(self);
+        run.lines = Some(Lines::default());
+        let _told = run.unrest().and_then(|()| {
+            run.calm_down();
+            run.rest()
+        });
+        run.lines.map_or_else(String::new, |mut lines| lines.take())
+    }
+
+    /// The smallest plan that still fails in the same way, found by leaving out deeds.
+    #[must_use]
+    pub fn shrunk(&self, failure: &Failure) -> Plan {
+        let mut plan = self.clone();
+        let mut chunk = plan.deeds.len() / 2;
+        while chunk > 0 {
+            let mut start = 0;
+            while start < plan.deeds.len() {
+                let mut smaller = plan.clone();
+                smaller.deeds.drain(start..(start + chunk).min(smaller.deeds.len()));
+                if smaller.run().is_err_and(|other| is_alike(&other, failure)) {
+                    plan = smaller;
+                } else {
+                    start += chunk;
+                }
+            }
+            chunk /= 2;
+        }
+        plan
+    }
+}
+
+fn is_alike(one: &Failure, other: &Failure) -> bool {
+    match (one, other) {
+        (Failure::Broken(one), Failure::Broken(other)) => one.sentence == other.sentence,
+        (Failure::Restless { .. }, Failure::Restless { .. }) | (Failure::Replay { .. }, Failure::Replay { .. }) => true,
+        _ => false,
+    }
+}
+
+/// A deed, and often what takes it back later.
+fn some_deeds(kind: u64, node: u32, nodes: u32, at: Micros, rng: &mut Rng) -> Vec<(Micros, Deed)> {
+    let longest = [100 * MS, 3 * SECOND, 15 * SECOND][rng.below(3) as usize];
+    let later = at + 10 * MS + rng.below(longest);
+    let byte = rng.below(256) as u8;
+    let (now, then) = match kind {
+        0 => (Deed::PowerOff(node), Some(Deed::PowerOn(node))),
+        1 => (Deed::CrashDaemon(node), Some(Deed::StartDaemon(node))),
+        2 => (Deed::CrashDaemonAfter(node, u32::from(byte % 12)), Some(Deed::StartDaemon(node))),
+        3 => (Deed::StopDaemon(node), Some(Deed::StartDaemon(node))),
+        4 => (Deed::CrashCorosync(node), Some(Deed::StartCorosync(node))),
+        5 => (Deed::StopCorosync(node), Some(Deed::StartCorosync(node))),
+        6 => (Deed::Pause(node), Some(Deed::Resume(node))),
+        7 => (Deed::PauseCorosync(node), Some(Deed::ResumeCorosync(node))),
+        8 => (Deed::Partition((rng.below(1 << nodes) << 1) as u32), Some(Deed::Heal)),
+        9 => (Deed::Mount(node), rng.chance(60).then_some(Deed::Umount(node))),
+        10 => (Deed::SlowKernel(node, rng.below(8_000)), Some(Deed::SlowKernel(node, 0))),
+        11 => (Deed::RefuseOnce(node, byte), None),
+        12 => (Deed::Refuse(node, byte), Some(Deed::Allow(node))),
+        13 => (Deed::RemoveFromNodelist(node), Some(Deed::AddToNodelist(node))),
+        14 => (Deed::ChangeAddress(node), rng.chance(50).then_some(Deed::ChangeAddress(node))),
+        15 if rng.chance(50) => (Deed::Intrude(node, byte), Some(Deed::IntrudersEnd)),
+        15 => (Deed::ChangeThreshold(node), Some(Deed::ChangeThreshold(node))),
+        16 if rng.chance(10) => (Deed::AskShutdown(node), Some(Deed::StartCorosync(node))),
+        _ => (Deed::Ask(node, byte), None),
+    };
+    [(at, now)].into_iter().chain(then.map(|deed| (later, deed))).collect()
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    cluster: Cluster,
+    ledger: Ledger,
+    tally: Tally,
+    next_look: Micros,
+    /// Nodes whose address is the other one.
+    moved: BTreeMap<u32, bool>,
+    /// Where the run is told, if anybody wants to read it.
+    lines: Option<Lines>,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let mut cluster = Cluster::new(plan.nodes, Chance::On, plan.seed);
+        let mut timing = cluster.corosync.timing();
+        timing.quorum = plan.quorum_lag;
+        cluster.corosync.set_timing(timing);
+        for node in 1..=plan.nodes {
+            cluster.set_policy(node, |policy| {
+                policy.forget = plan.forget;
+                policy.attributes.dead_threshold = 7;
+            });
+        }
+        for (index, (at, _)) in plan.deeds.iter().enumerate() {
+            cluster.plan(*at, index);
+        }
+        Run {
+            plan,
+            cluster,
+            ledger: Ledger::default(),
+            tally: Tally::default(),
+            next_look: 0,
+            moved: BTreeMap::new(),
+            lines: None,
+        }
+    }
+
+    fn unrest(&mut self) -> Result<(), Failure> {
+        let until = self.plan.deeds.last().map_or(0, |(at, _)| *at);
+        while self.cluster.next_at().is_some_and(|at| at <= until) {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), Failure> {
+        let Some(happening) = self.cluster.step() else { return Ok(()) };
+        self.tally.steps += 1;
+        self.tally.time = self.cluster.now();
+        self.tally.events += u64::from(matches!(happening, Happening::Handled(_)));
+        if let Happening::Planned(index) = happening {
+            self.tally.deeds += 1;
+            let (at, deed) = self.plan.deeds[index];
+            self.lines.iter_mut().for_each(|lines| lines.add(at, format!("-- {} ms {deed:?}", at / MS)));
+            self.do_deed(deed);
+        }
+        self.lines.iter_mut().for_each(|lines| lines.tell(&self.cluster, &happening));
+        Ok(self.ledger.check(&self.cluster, &happening)?)
+    }
+
+    fn do_deed(&mut self, deed: Deed) {
+        let cluster = &mut self.cluster;
+        match deed {
+            Deed::PowerOff(node) => cluster.power_off(node),
+            Deed::PowerOn(node) => cluster.power_on(node),
+            Deed::CrashDaemon(node) => cluster.crash_daemon(node),
+            Deed::CrashDaemonAfter(node, effects) => cluster.crash_daemon_after(node, effects),
+            Deed::StartDaemon(node) => cluster.start_daemon(node),
+            Deed::StopDaemon(node) => cluster.stop_daemon(node),
+            Deed::AskShutdown(node) => cluster.ask_shutdown(node),
+            Deed::CrashCorosync(node) => cluster.crash_corosync(node),
+            Deed::StopCorosync(node) => cluster.stop_corosync(node),
+            Deed::StartCorosync(node) => cluster.start_corosync(node),
+            Deed::Pause(node) => cluster.pause(node),
+            Deed::Resume(node) => cluster.resume(node),
+            Deed::PauseCorosync(node) => cluster.pause_corosync(node),
+            Deed::ResumeCorosync(node) => cluster.resume_corosync(node),
+            Deed::Partition(mask) => {
+                let (there, here) = (1..=self.plan.nodes).partition(|node| mask & (1 << node) != 0);
+                cluster.corosync.partition(&[here, there]);
+            }
+            Deed::Heal => cluster.heal(),
+            Deed::Mount(node) => _ = cluster.mount(node),
+            Deed::Umount(node) => cluster.umount(node),
+            Deed::SlowKernel(node, ms) => {
+                cluster.hosts.entry(node).and_modify(|host| host.kernel_delay = ms * MS);
+            }
+            Deed::RefuseOnce(node, byte) => self.refuse(node, byte, true),
+            Deed::Refuse(node, byte) => self.refuse(node, byte, false),
+            Deed::Allow(node) => self.allow(node),
+            Deed::RemoveFromNodelist(node) => cluster.configure(|config| _ = config.nodes.remove(&NodeId(node))),
+            Deed::AddToNodelist(node) => self.configure(node),
+            Deed::ChangeAddress(node) => {
+                *self.moved.entry(node).or_default() ^= true;
+                self.configure(node);
+            }
+            Deed::ChangeThreshold(node) => {
+                cluster.set_policy(node, |policy| policy.attributes.dead_threshold ^= 8);
+            }
+            Deed::Ask(node, byte) => self.ask(node, byte),
+            Deed::Intrude(node, byte) => {
+                let manners = [Manner::Silent, Manner::Garbage, Manner::Bent, Manner::SecondAgent];
+                cluster.intrude(node, manners[usize::from(byte) % manners.len()]);
+            }
+            Deed::IntrudersEnd => cluster.intruders_end(),
+        }
+    }
+
+    fn refuse(&mut self, node: u32, byte: u8, once: bool) {
+        let Some(host) = self.cluster.hosts.get_mut(&node) else { return };
+        let errno = [Errno::EBUSY, Errno::EACCES, Errno::EIO][usize::from(byte) % 3];
+        let (call, pattern) = [
+            (Call::Mkdir, "*/node/*"),
+            (Call::Rmdir, "*/node/*"),
+            (Call::Store, "*/num"),
+            (Call::Store, "*/local"),
+            (Call::Mkdir, "lab"),
+        ][usize::from(byte / 3) % 5];
+        let model = host.kernel.model();
+        if once { model.refuse_once(call, pattern, errno) } else { model.refuse(call, pattern, errno) }
+    }
+
+    fn allow(&mut self, node: u32) {
+        let Some(host) = self.cluster.hosts.get_mut(&node) else { return };
+        let model = host.kernel.model();
+        let patterns: Vec<String> = model.faults().iter().map(|fault| fault.pattern.clone()).collect();
+        patterns.iter().for_each(|pattern| model.allow(pattern));
+    }
+
+    fn configure(&mut self, node: u32) {
+        let mut configured = super::cluster::configured(node);
+        if self.moved.get(&node) == Some(&true) {
+            configured.address = Ok(address(node + 100));
+        }
+        self.cluster.configure(|config| _ = config.nodes.insert(NodeId(node), configured));
+    }
+
+    fn ask(&mut self, node: u32, byte: u8) {
+        let other = super::cluster::name(1 + u32::from(byte) % self.plan.nodes);
+        let ask = match byte % 9 {
+            0 => Ask::Status,
+            1 => Ask::Plan,
+            2 => Ask::CanStop,
+            3 => Ask::Wait(Condition::Settled),
+            4 => Ask::Wait(Condition::NodeReady(other)),
+            5 => Ask::Forget { node: other },
+            6 => Ask::Pin { text: "x".into(), node: Some(other) },
+            7 => Ask::Unpin { text: "x".into(), node: Some(other) },
+            _ => Ask::Groups,
+        };
+        let client = self.cluster.ask(node, ask);
+        if byte > 200 {
+            self.cluster.hang_up(node, client);
+        }
+    }
+
+    /// All faults end, and everything is on.
+    fn calm_down(&mut self) {
+        for node in 1..=self.plan.nodes {
+            self.cluster.resume(node);
+            self.cluster.resume_corosync(node);
+            self.cluster.power_on(node);
+            self.cluster.start_corosync(node);
+            self.allow(node);
+            self.configure(node);
+            self.cluster.set_policy(node, |policy| policy.attributes.dead_threshold = 7);
+            self.cluster.hosts.entry(node).and_modify(|host| {
+                host.kernel_delay = 0;
+                host.effects_left = None;
+            });
+        }
+        for (node, other) in
+            (1..=self.plan.nodes).flat_map(|node| (1..=self.plan.nodes).map(move |other| (node, other)))
+        {
+            self.cluster.ask(node, Ask::Unpin { text: "x".into(), node: Some(super::cluster::name(other)) });
+        }
+        self.cluster.intruders_end();
+        self.cluster.heal();
+        self.lines.iter_mut().for_each(|lines| lines.add(self.cluster.now(), "-- all faults end".into()));
+    }
+
+    /// init restarts what has ended; a daemon that was asked to end may do so.
+    fn restart(&mut self) {
+        if self.cluster.now() < self.next_look {
+            return;
+        }
+        self.next_look = self.cluster.now() + RESTART_EVERY;
+        for node in 1..=self.plan.nodes {
+            if self.cluster.agent(node).is_none() {
+                self.cluster.start_daemon(node);
+            }
+            if !self.cluster.corosync.is_up(node) {
+                self.cluster.start_corosync(node);
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Result<(), Failure> {
+        let until = self.cluster.now() + REST_MAX;
+        loop {
+            self.restart();
+            let wrong = if self.cluster.is_active() { Some("still active".to_owned()) } else { self.wrong() };
+            let Some(what) = wrong else { return Ok(()) };
+            if self.cluster.now() > until || self.tally.steps > STEPS_MAX {
+                return Err(Failure::Restless { what: self.wrong().unwrap_or(what) });
+            }
+            let chunk = self.cluster.now() + RESTART_EVERY;
+            while self.cluster.next_at().is_some_and(|at| at <= chunk) && self.tally.steps <= STEPS_MAX {
+                self.step()?;
+            }
+            self.cluster.pass(chunk);
+        }
+    }
+
+    /// What is not as it should be at the end.
+    fn wrong(&self) -> Option<String> {
+        (1..=self.plan.nodes).find_map(|node| self.wrong_with(node))
+    }
+
+    fn wrong_with(&self, node: u32) -> Option<String> {
+        let host = self.cluster.hosts.get(&node)?;
+        let Some(agent) = host.agent() else { return Some(format!("n{node} has no daemon")) };
+        let said = |what: String| Some(format!("n{node} {what}"));
+        if agent.view().live().len() != self.plan.nodes as usize {
+            return said(format!("sees {:?}", agent.view().live()));
+        }
+        let allowed = |wait: &Wait| matches!(wait, Wait::Pinned { .. });
+        if let Some(standing) = agent.waits().iter().find(|standing| !allowed(&standing.wait)) {
+            return said(format!("waits: {}", standing.wait));
+        }
+        let Some(agreed) = agent.agreed() else { return said("has agreed on nothing".into()) };
+        let moving =
+            |refusal: &Refusal| matches!(refusal, Refusal::LiveWithoutQuorum { .. } | Refusal::IdentityChanged { .. });
+        if let Some((member, refusal)) = agreed.troubles.iter().find(|(_, refusal)| !moving(refusal)) {
+            return said(format!("has a trouble with {member}: {refusal}"));
+        }
+        let in_ = agreed.established();
+        if in_.len() != self.plan.nodes as usize {
+            return said(format!("has not let all in: {:?}", agreed.standing));
+        }
+        // Who waits for "settled" waits for the end of the pins, too.
+        let open =
+            if agent.is_quiet() { host.daemon.iter().flat_map(|daemon| &daemon.open_requests).count() } else { 0 };
+        let wanted: Vec<u8> = agreed.table.entries.keys().copied().collect();
+        let found: Vec<u8> = host.kernel.table().keys().map(|number| number.as_u8()).collect();
+        let all: Vec<u8> = (1..=self.plan.nodes as u8).collect();
+        if wanted != all || found != all || open > 0 {
+            return said(format!("has table {wanted:?}, kernel {found:?}, {open} open requests"));
+        }
+        None
+    }
+
+    /// After all the faults each node can mount, whoever has the volume mounted already.
+    fn mount_everywhere(&mut self) -> Result<(), Failure> {
+        for node in 1..=self.plan.nodes {
+            let outcome = self.cluster.mount(node);
+            let mounted = self.cluster.hosts.get(&node).is_some_and(|host| host.kernel.is_mounted());
+            if !mounted {
+                return Err(Failure::Restless { what: format!("n{node} cannot mount: {outcome:?}") });
+            }
+            debug_assert!(matches!(outcome, MountOutcome::Mounted | MountOutcome::Impossible));
+        }
+        Ok(())
+    }
+
+    fn replay(&self) -> Result<(), Failure> {
+        for (node, host) in &self.cluster.hosts {
+            for recording in &host.recordings {
+                let replayed = recording.replay();
+                replayed.map_err(|why| Failure::Replay { node: *node, why: why.to_string() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { seed, nodes, forget, quorum_lag, .. } = self;
+        writeln!(f, "seed {seed}: {nodes} nodes, forget {forget:?}, quorum after {} ms", quorum_lag / MS)?;
+        self.deeds.iter().try_for_each(|(at, deed)| writeln!(f, "{:>8} ms  {deed:?}", at / MS))
+    }
+}

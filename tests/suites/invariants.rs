@@ -1,0 +1,85 @@
+//! Whatever happens, what must hold holds, and in the end everything comes to rest.
+//!
+//! `SEEDS=100000 SEED_FIRST=1 cargo test --release -p cluster-tests --test invariants` runs more; a failing seed is
+//! printed with the smallest plan that still fails; `TELL=1` prints its story as well.
+
+use cluster_tests::sim::nemesis::{Failure, Plan, Tally};
+use std::env;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// Of one `cargo test`, on one core in a build without optimisation about 20 s.
+const SEEDS: u64 = 2_000;
+/// Failing seeds that are shrunk and shown.
+const SHOWN_MAX: usize = 3;
+/// Failing seeds that are listed.
+const LISTED_MAX: usize = 20;
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number of seeds"))
+}
+
+#[test]
+fn what_must_hold_holds_under_any_faults_and_then_all_comes_to_rest() {
+    let first = number("SEED_FIRST", 1);
+    let last = first + number("SEEDS", SEEDS);
+    let next = AtomicU64::new(first);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let runs: Vec<(Tally, Vec<(u64, Failure)>)> = thread::scope(|scope| {
+        let worker = || {
+            let (mut tally, mut failures) = (Tally::default(), Vec::new());
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= last {
+                    return (tally, failures);
+                }
+                match Plan::of(seed).run() {
+                    Ok(run) => tally = sum(tally, run),
+                    Err(failure) => failures.push((seed, failure)),
+                }
+            }
+        };
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        handles.into_iter().map(|handle| handle.join().expect("no run panics")).collect()
+    });
+    let tally = runs.iter().fold(Tally::default(), |all, (run, _)| sum(all, *run));
+    println!(
+        "{} seeds, {} steps, {} events, {} deeds, {} h of virtual time",
+        last - first,
+        tally.steps,
+        tally.events,
+        tally.deeds,
+        tally.time / 3_600_000_000
+    );
+    let mut failures: Vec<(u64, Failure)> = runs.into_iter().flat_map(|(_, failures)| failures).collect();
+    failures.sort_by_key(|(seed, _)| *seed);
+    let seeds: Vec<u64> = failures.iter().map(|(seed, _)| *seed).take(LISTED_MAX).collect();
+    let shown: Vec<String> = failures.iter().take(SHOWN_MAX).map(|(seed, failure)| show(*seed, failure)).collect();
+    assert!(failures.is_empty(), "{} seeds failed, such as {seeds:?}\n\n{}", failures.len(), shown.join("\n"));
+}
+
+fn sum(one: Tally, other: Tally) -> Tally {
+    Tally {
+        steps: one.steps + other.steps,
+        events: one.events + other.events,
+        deeds: one.deeds + other.deeds,
+        time: one.time + other.time,
+    }
+}
+
+fn show(seed: u64, failure: &Failure) -> String {
+    let plan = Plan::of(seed).shrunk(failure);
+    let now = plan.run().expect_err("a shrunk plan fails alike");
+    if env::var_os("TELL").is_some() {
+        println!("{}", plan.told());
+    }
+    format!("{plan}{now}\n")
+}
+
+#[test]
+fn a_seed_runs_the_same_way_twice() {
+    for seed in [1, 7, 42] {
+        let (one, two) = (Plan::of(seed).run().map(|t| t.steps), Plan::of(seed).run().map(|t| t.steps));
+        assert_eq!(one, two, "seed {seed}");
+    }
+}
