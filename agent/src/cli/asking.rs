@@ -1,6 +1,6 @@
 //! The commands that are one question and one answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::control::{Ask, Condition, LogChange, api};
 use serde::Serialize;
@@ -10,6 +10,8 @@ use super::client::Client;
 use super::exit::{Exit, Failure};
 use super::{Session, WAIT_TIMEOUT, local, render};
 
+/// Between two looks for a daemon that is not there yet.
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long `wait` looks for the reason once its own time is over.
 const EXPLAIN_WITHIN: Duration = Duration::from_secs(1);
 /// `status --check` when there is nothing to judge by.
@@ -71,10 +73,23 @@ impl Session {
     pub(super) fn wait(&self, condition: args::Condition, node: Option<String>) -> Result<Exit, Failure> {
         let wanted = wanted(condition, node)?;
         let what = sentence(&wanted);
-        match self.connect(WAIT_TIMEOUT)?.ask::<api::Done>(Ask::Wait(wanted)) {
+        match self.connect_when_there(WAIT_TIMEOUT)?.ask::<api::Done>(Ask::Wait(wanted)) {
             Ok(done) => self.tell_done(&done),
             Err(failure) if failure.exit == Exit::TimedOut => Err(self.still_waiting(what, failure)),
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// At boot the command may be there before the daemon: who waits, waits for that too.
+    fn connect_when_there(&self, default: Duration) -> Result<Client, Failure> {
+        let until = Instant::now() + self.within(default);
+        loop {
+            match self.connect(until.saturating_duration_since(Instant::now()).max(CONNECT_AGAIN_AFTER)) {
+                Err(failure) if failure.exit == Exit::NotRunning && Instant::now() < until => {
+                    std::thread::sleep(CONNECT_AGAIN_AFTER);
+                }
+                settled => return settled,
+            }
         }
     }
 

@@ -14,7 +14,7 @@ const FORMS: [&str; 3] = ["text", "json", "jsonl"];
 
 impl Session {
     pub(super) fn dump(&self, output: Option<String>) -> Result<Exit, Failure> {
-        let mut client = self.connect(DUMP_TIMEOUT)?;
+        let mut client = self.connect(self.within(DUMP_TIMEOUT))?;
         client.send(Ask::Dump)?;
         // The first part is awaited before the file is made: a refusal leaves no empty file.
         let mut part: Option<api::DumpPart> = client.answer()?;

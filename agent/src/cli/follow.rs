@@ -21,7 +21,7 @@ impl Session {
     pub(super) fn events(&self, wanted: &Events) -> Result<Exit, Failure> {
         // To the daemon 0 means "from now on"; no event has that id, so who asks for those after it wants all.
         let all = wanted.all || wanted.since == Some(0) || (wanted.since.is_none() && !wanted.follow);
-        let mut client = self.connect(TIMEOUT)?;
+        let mut client = self.connect(self.within(TIMEOUT))?;
         let ask = Ask::Events { since: wanted.since.unwrap_or(0), all, follow: wanted.follow };
         let first: api::EventList = client.ask(ask)?;
         if !wanted.follow {

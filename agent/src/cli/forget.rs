@@ -21,7 +21,7 @@ impl Session {
     }
 
     fn typed(&self, node: &str) -> Result<String, Failure> {
-        let status: api::Status = self.connect(TIMEOUT)?.ask(Ask::Status)?;
+        let status: api::Status = self.connect(self.within(TIMEOUT))?.ask(Ask::Status)?;
         let known = status.nodes.iter().find(|known| known.name == node || known.nodeid.to_string() == node);
         let about = known.map_or_else(
             || format!("{node} is not known here.\n"),

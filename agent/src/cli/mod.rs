@@ -97,16 +97,16 @@ impl Session {
         self.global.timeout.unwrap_or(default)
     }
 
-    fn connect(&self, default: Duration) -> Result<Client, Failure> {
+    fn connect(&self, within: Duration) -> Result<Client, Failure> {
         if self.global.local {
             let what = "--local works with status, nodes, plan and cpg list only";
             return Err(Failure::usage(what, "leave it out, or see o2cpg --help"));
         }
-        Client::connect(&self.global.socket, self.within(default))
+        Client::connect(&self.global.socket, within)
     }
 
     fn ask<T: Answered>(&self, ask: Ask) -> Result<T, Failure> {
-        self.connect(TIMEOUT)?.ask(ask)
+        self.connect(self.within(TIMEOUT))?.ask(ask)
     }
 
     /// Asks what is answered by a sentence.
