@@ -82,13 +82,13 @@ pub(crate) const SUITES: &[Suite] = &[
         "cpg-glue on real corosync: lost, stopped, restarted"),
     suite("lab-ns", Run::Scenarios("lab-ns"), Need::Namespaces, 120,
         "the lab's own promises, namespaces"),
-    suite("agent-ns", Run::Scenarios("agent-ns"), Need::Namespaces, 240,
+    suite("agent-ns", Run::Scenarios("agent-ns"), Need::Namespaces, 400,
         "o2cpgd on real corosync, kernel modelled"),
     suite("lab-uml", Run::Scenarios("lab-uml"), Need::Kernel, 240,
         "the lab's own promises, real kernels, and stock OCFS2 on them"),
     suite("kernel", Run::Scenarios("kernel"), Need::Kernel, 120,
         "a real kernel answers every recorded operation as recorded"),
-    suite("cluster", Run::Scenarios("cluster"), Need::Kernel, 600,
+    suite("cluster", Run::Scenarios("cluster"), Need::Kernel, 2400,
         "o2cpgd on real corosync, real kernels and real mounts"),
 ];
 
