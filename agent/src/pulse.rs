@@ -1,7 +1,7 @@
 //! The daemon's own pulse: a tick while nothing happens, and the detection of having stood still.
 //!
 //! Somebody who slept longer than the token time may have been given up by the others (DESIGN §3.6). So the loop must
-//! turn at least twice in a token time; a longer gap between two turns is a pause of this process or this machine, whatever
+//! turn at least twice in a token time; a longer gap between two turns is a pause of this process or machine, whatever
 //! caused it. The same tick feeds the service manager's watchdog, asks corosync for a sign of life (a stopped one looks
 //! like a quiet one) and, now and then, has the kernel looked at. It is the only wake-up of an idle daemon.
 
