@@ -9,7 +9,7 @@ use crate::notice::Notice;
 use crate::pins::Tokens;
 use crate::policy::Policy;
 use crate::table::Agreed;
-use crate::timers::{Timer, Timers};
+use crate::timers::{HEARTBEAT_MS, Timer, Timers};
 use crate::tree::Kernel;
 use crate::view::View;
 use crate::waits::Waits;
@@ -37,6 +37,8 @@ pub struct Agent {
 
     pub(crate) table: Option<Table>,
     pub(crate) absent: BTreeMap<NodeId, Live>,
+    /// Nodes that died with volumes mounted, and when their disk heartbeat has run out at the latest.
+    pub(crate) dying: BTreeMap<NodeId, Tick>,
     /// What was live on each established node when it was last heard.
     pub(crate) lives: BTreeMap<NodeId, Live>,
     /// Nodes whose agent said Goodbye and has not come back.
@@ -103,6 +105,8 @@ pub struct Exchange {
     pub told: Live,
     /// Removals we have proposed in this view.
     pub proposed: BTreeSet<u8>,
+    /// Half-made entries were taken out, or the kernel did not let us.
+    pub tidied: bool,
     /// Messages that came before the ring of our first view was known.
     pub early: Vec<(Member, Message)>,
 }
@@ -250,6 +254,7 @@ impl Agent {
         for (member, _) in &change.joined {
             self.seen_since.insert(NodeId(member.nodeid), self.now);
             self.left.remove(&NodeId(member.nodeid));
+            self.dying.remove(&NodeId(member.nodeid));
             fx.notice(Notice::NodeJoined { node: NodeId(member.nodeid) });
         }
         self.view.change(change);
@@ -268,9 +273,25 @@ impl Agent {
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
         match self.lives.remove(&node) {
             Some(live) if how == "procdown" => _ = self.absent.insert(node, live),
+            Some(live) if live.is_live() && self.kernel.live().is_live() => self.heartbeat_ends(node, fx),
             Some(_) | None => {}
         }
         fx.notice(Notice::NodeLeft { node, how: how.into() });
+    }
+
+    /// The kernels learn of a death by the disk: our volumes stand still until its heartbeat has run out.
+    fn heartbeat_ends(&mut self, node: NodeId, fx: &mut Effects) {
+        let beats = u64::from(self.policy.attributes.dead_threshold.saturating_sub(1));
+        self.dying.insert(node, Tick(self.now.0 + beats * HEARTBEAT_MS));
+        self.wake_for_the_dead(fx);
+    }
+
+    fn wake_for_the_dead(&mut self, fx: &mut Effects) {
+        let now = self.now;
+        self.dying.retain(|_, until| *until > now);
+        if let Some(first) = self.dying.values().min() {
+            self.timers.set(Timer::HeartbeatEnds, first.since(now), fx);
+        }
     }
 
     fn ring_changed(&mut self, ring: crate::ids::RingId, nodes: BTreeSet<NodeId>, fx: &mut Effects) {
@@ -342,6 +363,7 @@ impl Agent {
             Timer::ProposeAgain => self.propose_again(fx),
             Timer::GoodbyeLost => self.leave_now(fx),
             Timer::Reminder => self.remind(fx),
+            Timer::HeartbeatEnds => self.wake_for_the_dead(fx),
         }
     }
 

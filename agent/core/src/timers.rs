@@ -18,6 +18,8 @@ pub enum Timer {
     GoodbyeLost,
     /// Say again what is waited for.
     Reminder,
+    /// The disk heartbeat of a dead node has run out.
+    HeartbeatEnds,
 }
 
 /// After a refusal by a kernel: first retry after 2 s, doubling to 60 s.
@@ -26,6 +28,8 @@ pub const RETRY_FIRST_MS: u64 = 2_000;
 pub const RETRY_MAX_MS: u64 = 60_000;
 /// A Goodbye that does not come back in this time is given up; the daemon leaves without it.
 pub const GOODBYE_MS: u64 = 2_000;
+/// o2hb writes and checks its slots once in this time (O2HB_REGION_TIMEOUT_MS of the kernel).
+pub const HEARTBEAT_MS: u64 = 2_000;
 /// A wait is said again after a minute, then every hour.
 pub const REMINDER_FIRST_MS: u64 = 60_000;
 /// See [`REMINDER_FIRST_MS`].

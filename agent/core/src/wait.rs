@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "the fields say what the variant names")]
 
 use crate::event::KernelRefusal;
-use crate::ids::{Member, NodeId};
+use crate::ids::{Member, NodeId, Tick};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -37,6 +37,8 @@ pub enum Wait {
     Held { entry: String, by: NodeId, pins: Vec<String> },
     /// The agent of a node that has volumes mounted is gone, the node is not.
     Absent { node: NodeId, mounts: u32 },
+    /// A node died with volumes mounted; the kernels go on once its disk heartbeat has run out.
+    HeartbeatEnds { node: NodeId, by: Tick },
     /// We have heard none of our own messages for too long.
     Deaf,
     /// We stood still, and do not trust what we hold until a message of ours has come back.
@@ -63,6 +65,7 @@ impl Wait {
             Wait::Misaligned { .. } => "misaligned",
             Wait::Held { .. } => "held",
             Wait::Absent { .. } => "absent",
+            Wait::HeartbeatEnds { .. } => "heartbeat",
             Wait::Deaf => "deaf",
             Wait::Probe => "probe",
             Wait::Pinned { .. } => "pinned",
@@ -77,6 +80,7 @@ impl Wait {
             Wait::AddRefused { by: node, .. }
             | Wait::Misaligned { node, .. }
             | Wait::Held { by: node, .. }
+            | Wait::HeartbeatEnds { node, .. }
             | Wait::Absent { node, .. } => vec![node.0],
             Wait::Corosync { .. }
             | Wait::CorosyncStuck { .. }
@@ -116,6 +120,10 @@ impl Wait {
             }
             Wait::Held { .. } => "nothing, if the node died just now: its disk heartbeat must run out first".into(),
             Wait::Absent { .. } => "start o2cpgd on that node again, or restart the node".into(),
+            Wait::HeartbeatEnds { .. } => {
+                "nothing to do: the kernels fence it and recover its journals by themselves; writes may stand still meanwhile"
+                    .into()
+            }
             Wait::Deaf => {
                 "the ring has not delivered our own message: corosync-cfgtool -s on all nodes (one-way links?)".into()
             }
@@ -154,6 +162,9 @@ impl fmt::Display for Wait {
             Wait::Held { entry, by, pins } => write!(f, "removing {entry}: node {by} needs it ({})", pins.join(", ")),
             Wait::Absent { node, mounts } => {
                 write!(f, "the agent of node {node}, which is gone while the node has {mounts} ocfs2 mounts")
+            }
+            Wait::HeartbeatEnds { node, .. } => {
+                write!(f, "the disk heartbeat to decide whether node {node} is dead")
             }
             Wait::Deaf => f.write_str("our own messages, which the ring does not deliver"),
             Wait::Probe => f.write_str("a message of our own, after this machine stood still"),

@@ -115,6 +115,7 @@ impl Agent {
             waits.push(Wait::Kernel { what: work.kind.text() });
         }
         waits.extend(self.ring_wait());
+        waits.extend(self.dying.iter().map(|(node, by)| Wait::HeartbeatEnds { node: *node, by: *by }));
         if self.link.deaf {
             waits.push(Wait::Deaf);
         }
@@ -184,6 +185,7 @@ fn same_cause(one: &Wait, other: &Wait) -> bool {
         | (Wait::Held { entry: a, .. }, Wait::Held { entry: b, .. })
         | (Wait::Answers { step: a, .. }, Wait::Answers { step: b, .. }) => a == b,
         (Wait::Misaligned { node: a, .. }, Wait::Misaligned { node: b, .. })
+        | (Wait::HeartbeatEnds { node: a, .. }, Wait::HeartbeatEnds { node: b, .. })
         | (Wait::Absent { node: a, .. }, Wait::Absent { node: b, .. }) => a == b,
         _ => one.kind() == other.kind(),
     }
