@@ -194,9 +194,6 @@ impl Machine {
             }
             OnClientDeath::Leave | OnClientDeath::KillNode => {
                 group.keeper = Keeper::Ourselves;
-                if !group.stop_done(fx) {
-                    group.start_done(fx);
-                }
                 self.busy.insert(cpg);
             }
         }

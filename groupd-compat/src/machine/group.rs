@@ -111,9 +111,11 @@ impl Group {
         true
     }
 
-    /// A step of a peer came. It is looked at when the change that it names is current.
+    /// A step of a peer came. It is looked at when the change that it names is current. From a node whose
+    /// failure is current it is of a new life, and of a change to come, even if that has an old id.
     pub(crate) fn hear(&mut self, step: SavedStep, fx: &mut Effects) {
-        if self.overtaken.contains(&step.id) {
+        let reborn = self.current.as_ref().is_some_and(|change| change.failed.contains(&step.from));
+        if self.overtaken.contains(&step.id) && !reborn {
             fx.notice(Notice::Late { group: self.key.clone(), from: step.from });
         } else {
             self.saved.push(step);

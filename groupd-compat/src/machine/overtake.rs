@@ -9,7 +9,7 @@ use super::effect::Effects;
 use super::group::Group;
 use super::node::Node;
 use crate::cpg_message::Step;
-use crate::event_id::{Cause, Phase};
+use crate::event_id::{Cause, EventId, Phase};
 use crate::ids::NodeId;
 
 impl Group {
@@ -76,18 +76,29 @@ impl Group {
             return true; // nobody is left to take us in: we go on alone
         }
         let taken_in = alive.iter().any(|member| change.stopped.contains(member));
-        let recovering = self.saved.speak_of(&alive, failure.id);
-        if taken_in && (recovering || !change.unsure) {
+        let spoken = self.saved.failure_spoken_of(&alive, &failure.failed);
+        if taken_in && (spoken.is_some() || !change.unsure) {
+            self.adopt(at, spoken);
             return self.hurry(at); // they take us in first, and recover after that
         }
-        if recovering || (taken_in && alive.iter().any(|member| change.started.contains(member))) {
+        if spoken.is_some() || (taken_in && alive.iter().any(|member| change.started.contains(member))) {
             self.skip(at, node);
             return true; // they recover without us, or the dead node was never one of them
         }
         if let Some(change) = &mut self.current {
-            change.unsure = true; // their next word tells
+            change.unsure = true; // their next word tells; our client, never started, holds up no other group
+            node.recovery.stopped(self.cpg, &failure.failed);
         }
         false
+    }
+
+    /// Of the nodes that we take for failed members some may never have been members; the others' failure is
+    /// then named after another one.
+    fn adopt(&mut self, at: usize, spoken: Option<EventId>) {
+        if let (Some(failure), Some(id)) = (self.queue.get_mut(at), spoken) {
+            failure.id = id;
+            failure.node = id.node();
+        }
     }
 
     /// A failure that is not ours to recover from.
@@ -114,8 +125,9 @@ impl Group {
         if old.is_own(Cause::Join, node.me) {
             self.joined();
         }
-        self.saved.forget(old.id);
+        self.saved.forget(old.id, &[]);
         self.overtaken.insert(old.id);
+        node.recovery.restopping(self.cpg);
         failure.settles.extend(self.unsettled(&old, node));
         self.say(Step::Recover, failure.id, fx);
         self.current = Some(failure);

@@ -39,9 +39,9 @@ impl Saved {
         taken
     }
 
-    /// A change is over: what speaks of it is late (deviation B7).
-    pub(crate) fn forget(&mut self, id: EventId) {
-        self.0.retain(|step| !step.id.is_same(id));
+    /// A change is over: what speaks of it is late (deviation B7), except what the `reborn` say.
+    pub(crate) fn forget(&mut self, id: EventId, reborn: &[NodeId]) {
+        self.0.retain(|step| !step.id.is_same(id) || reborn.contains(&step.from));
     }
 
     /// A node is gone.
@@ -49,9 +49,10 @@ impl Saved {
         self.0.retain(|step| step.from != node);
     }
 
-    /// Does any of these speak of this change?
-    pub(crate) fn speak_of(&self, who: &[NodeId], id: EventId) -> bool {
-        self.0.iter().any(|step| step.id.is_same(id) && who.contains(&step.from))
+    /// The failure of one of these nodes that the living speak of first.
+    pub(crate) fn failure_spoken_of(&self, alive: &[NodeId], failed: &[NodeId]) -> Option<EventId> {
+        let of_these = |id: EventId| id.cause() == Cause::Fail && failed.contains(&id.node());
+        self.0.iter().find(|step| alive.contains(&step.from) && of_these(step.id)).map(|step| step.id)
     }
 
     /// Our own join is over: joins of members, and leaves and failures of others, were before our time.

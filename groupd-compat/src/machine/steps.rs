@@ -41,10 +41,21 @@ impl Group {
                 break;
             }
         }
-        if self.keeper == Keeper::Ourselves && self.may_leave(node.me) {
-            self.leave(fx);
+        if self.keeper == Keeper::Ourselves {
+            self.answer_for_client(node, fx);
         }
         After::Waits
+    }
+
+    /// Answers only what is still asked when all steps are done, as a client would: a start that a failure
+    /// has replaced meanwhile is not answered.
+    fn answer_for_client(&mut self, node: &Node, fx: &mut Effects) {
+        if !self.stop_done(fx) {
+            self.start_done(fx);
+        }
+        if self.may_leave(node.me) {
+            self.leave(fx);
+        }
     }
 
     /// Makes the first failure current, or the head of the queue. A joiner that the control CPG does not
@@ -77,7 +88,10 @@ impl Group {
             if step == Step::Recover {
                 continue;
             }
-            if !self.global_id.is_known() {
+            // Until the client knows it, the newest word of a member counts: an older one may be of a former
+            // life of ours, whose join had the same id.
+            let unsettled = !self.id_told && self.app.contains(&from) && from != me;
+            if global_id.is_known() && (unsettled || !self.global_id.is_known()) {
                 self.global_id = global_id;
             }
             let stoppable = matches!(change.phase, Phase::Begin | Phase::StopWait);
@@ -125,9 +139,6 @@ impl Group {
         }
         change.owes = Some(Owed::StopDone);
         self.tell(Callback::Stop { name: self.key.name.clone() }, fx);
-        if self.keeper == Keeper::Ourselves {
-            self.stop_done(fx);
-        }
     }
 
     fn all_stopped(&mut self, node: &mut Node) {
@@ -172,9 +183,6 @@ impl Group {
             self.tell(Callback::SetId { name: name.clone(), id: self.global_id }, fx);
         }
         self.tell(Callback::Start { name, nr, kind, members: self.app.clone() }, fx);
-        if self.keeper == Keeper::Ourselves {
-            self.start_done(fx);
-        }
     }
 
     /// All members have started: tells the client, and is done with this change.
@@ -185,9 +193,9 @@ impl Group {
             self.joined();
         }
         node.recovery.recovered(self.cpg, &change.recovers());
-        self.saved.forget(change.id);
+        self.overtaken.insert(change.id);
         for id in std::mem::take(&mut self.overtaken) {
-            self.saved.forget(id);
+            self.saved.forget(id, &change.failed);
         }
     }
 
