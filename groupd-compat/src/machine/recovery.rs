@@ -46,17 +46,18 @@ impl Recovery {
     /// A node failed that shares these groups with us. Each of its lives counts anew (deviation B2): groups
     /// that it joined since its last failure are added, and quorum has to notice again.
     ///
-    /// A set without groups is kept only while quorum may not have noticed, because what it says is old then.
+    /// Without groups there is something to keep only if the node itself went: until quorum has noticed, what
+    /// it says is old. A daemon that ends takes no node with it, so quorum would never notice.
     pub(crate) fn failed(&mut self, node: NodeId, groups: &[(CpgId, Level)], quorum_seen: bool, keep_empty: bool) {
+        if groups.is_empty() && !keep_empty {
+            return;
+        }
         let set = self.sets.entry(node).or_default();
         set.quorum_seen = quorum_seen;
         for &(cpg, level) in groups {
             if set.groups.get(&cpg).is_none_or(|entry| entry.state == State::Recovered) {
                 set.put(cpg, Some(Entry { level, state: State::Waiting }));
             }
-        }
-        if set.groups.is_empty() && !keep_empty {
-            set.quorum_seen = true;
         }
         self.close_done();
     }
