@@ -79,6 +79,7 @@ impl Agent {
         if exchange.hellos.contains_key(&from) {
             exchange.hellos.clear();
             exchange.proposed.clear();
+            exchange.tidied = false;
             exchange.round += 1;
             exchange.owed |= !mine && exchange.outstanding == 0;
             self.agreed = None;

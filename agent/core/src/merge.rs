@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Computes the common state.
 #[must_use]
 pub fn merge(hellos: BTreeMap<Member, Hello>, ring_nodes: &BTreeSet<NodeId>) -> Agreed {
-    let table = newest_table(&hellos);
     let established: BTreeSet<Member> = established(&hellos);
+    let mut table = newest_table(&hellos);
+    table.entries.retain(|_, entry| !is_outdated(entry, &hellos, &established));
     let (standing, mut troubles) = judge(&hellos, &established, &table);
     troubles.extend(cut_off(&hellos, &established));
     let by_number = |entries: &[Entry]| entries.iter().map(|e| (e.number, e.clone())).collect();
@@ -46,6 +47,13 @@ pub fn no_table() -> Table {
 fn newest_table(hellos: &BTreeMap<Member, Hello>) -> Table {
     let tables = hellos.values().filter_map(|hello| hello.table.as_ref());
     tables.max_by_key(|table| (table.version.ring, table.version.step)).cloned().unwrap_or_else(no_table)
+}
+
+/// A node that is in is what its own kernel says, whatever those agreed on who had not heard of it: the entry it goes
+/// by is installed anew.
+fn is_outdated(entry: &Entry, hellos: &BTreeMap<Member, Hello>, established: &BTreeSet<Member>) -> bool {
+    let owner = established.iter().find(|member| member.nodeid == entry.nodeid);
+    owner.is_some_and(|owner| !hellos[owner].held.contains(entry))
 }
 
 /// Whose kernel has its own entry, local, from an earlier agreement.

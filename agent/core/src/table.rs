@@ -187,10 +187,14 @@ impl Agreed {
         self.absent.iter().filter(|(_, live)| live.is_live()).map(|(node, live)| (*node, *live))
     }
 
-    /// Entries that some member's kernel holds and the table lacks: an addition that a view change cut off.
+    /// Entries that some member's kernel holds and the table lacks: an addition that a view change cut off. Of two
+    /// that cannot stand side by side, the one a node holds of itself counts: that is what it is.
     fn leftovers(&self) -> Vec<Entry> {
+        let held = || self.held.iter().flat_map(|(member, held)| held.values().map(move |entry| (member, entry)));
+        let own = held().filter(|(member, entry)| entry.nodeid == member.nodeid);
+        let others = held().filter(|(member, entry)| entry.nodeid != member.nodeid);
         let mut found: BTreeMap<u8, Entry> = BTreeMap::new();
-        for entry in self.held.values().flat_map(BTreeMap::values) {
+        for (_, entry) in own.chain(others) {
             let refused = self.refused.contains_key(&entry.number);
             if !refused && !self.clashes(entry) && !found.values().any(|other| clash(other, entry)) {
                 found.insert(entry.number, entry.clone());

@@ -110,21 +110,21 @@ impl Kernel {
     }
 
     /// Operations after which the kernel holds the table and these entries as well. Of our own old entries,
-    /// those that stand in the way of a new one go first, and those that are half made; a joiner takes the table
-    /// exactly as it is.
+    /// those that stand in the way of a new one go first, and those that are half made. A member that is in
+    /// never gives up the entry it goes by; a joiner takes the table exactly as it is.
     pub fn install(&self, wish: &Wish, table: &Table, add: &[Entry]) -> Result<Vec<Op>, Invalid> {
         let wanted: Vec<&Entry> = table.entries.values().chain(add).collect();
         let mut ops = Vec::new();
         let mut have = self.tree().cloned();
         for (node, entry) in self.nodes().filter_map(|node| Some((node, self.ours(node)?))) {
-            if in_the_way(entry, &wanted) || wish.exactly && !wanted.contains(&entry) {
+            let unwanted = in_the_way(entry, &wanted) && !node.local;
+            if unwanted || wish.exactly && !wanted.contains(&entry) {
                 ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
                 have.as_mut().map(|tree| tree.nodes.remove(&node.num));
             }
         }
-        let unfinished = |name: &NodeName| self.written.iter().any(|entry| entry.name == name.as_str());
-        ops.extend(self.remove_half_made(unfinished));
-        have.as_mut().into_iter().for_each(|tree| tree.incomplete.retain(|name, _| !unfinished(name)));
+        ops.extend(self.remove_unfinished());
+        have.as_mut().into_iter().for_each(|tree| tree.incomplete.retain(|name, _| !self.is_unfinished(name)));
         ops.extend(configfs::additions(have.as_ref(), &wish.cluster(&wanted)?));
         Ok(ops)
     }
@@ -167,6 +167,16 @@ impl Kernel {
         let ours = |entry: &&Entry| self.written.contains(*entry);
         ops.extend(self.remove_half_made(|name| entries.iter().filter(ours).any(|entry| entry.name == name.as_str())));
         ops
+    }
+
+    /// Operations after which nothing of ours is half made.
+    #[must_use]
+    pub fn remove_unfinished(&self) -> Vec<Op> {
+        self.remove_half_made(|name| self.is_unfinished(name))
+    }
+
+    fn is_unfinished(&self, name: &NodeName) -> bool {
+        self.written.iter().any(|entry| entry.name == name.as_str())
     }
 
     fn remove_half_made(&self, which: impl Fn(&NodeName) -> bool) -> Vec<Op> {

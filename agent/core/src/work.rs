@@ -60,7 +60,8 @@ impl Agent {
         if self.work.is_some() || self.may_act().is_err() {
             return;
         }
-        let Some(step) = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref()) else { return };
+        let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.quorate) else { return };
+        let Some(step) = agreed.step.as_ref() else { return self.tidy_up(fx) };
         let asked = self.member().is_some_and(|me| step.answers.contains_key(&me));
         if !asked || self.exchange.answered >= step.round {
             return;
@@ -75,6 +76,16 @@ impl Agent {
             },
             Ok(ops) => self.start_batch(round, kind, ops, fx),
             Err(no) => self.answer(round, &kind, no, fx),
+        }
+    }
+
+    /// What a crash or a change of view left half made goes when nothing else is to be done. It has no number, so it is
+    /// in nobody's table.
+    fn tidy_up(&mut self, fx: &mut Effects) {
+        let half_made = self.kernel.remove_unfinished();
+        if !self.exchange.tidied && !half_made.is_empty() {
+            self.exchange.tidied = true;
+            self.start_batch(0, StepKind::Install { add: vec![] }, half_made, fx);
         }
     }
 

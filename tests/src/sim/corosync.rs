@@ -158,6 +158,8 @@ pub struct Corosync {
     chance: Chance,
     timing: Timing,
     configured: BTreeSet<u32>,
+    /// quorum.expected_votes; the nodelist counts where it is not set.
+    expected_votes: Option<usize>,
     nodes: BTreeMap<u32, Node>,
     agenda: Agenda<Due>,
     ring_seq: u64,
@@ -193,6 +195,7 @@ impl Corosync {
             timing,
             nodes: configured.iter().map(|id| (*id, Node::new(*id))).collect(),
             configured,
+            expected_votes: None,
             agenda: Agenda::default(),
             ring_seq: 0,
             formation: 0,
@@ -289,7 +292,13 @@ impl Corosync {
     /// Whether this ring holds a majority of the configured nodes.
     #[must_use]
     pub fn has_majority(&self, nodes: &BTreeSet<u32>) -> bool {
-        nodes.len() * 2 > self.configured.len()
+        nodes.len() * 2 > self.expected_votes.unwrap_or(self.configured.len())
+    }
+
+    /// Fixes the votes, whatever the nodelist says: a nodelist that shrinks during a partition would make both sides
+    /// quorate.
+    pub fn expect_votes(&mut self, votes: usize) {
+        self.expected_votes = Some(votes);
     }
 
     /// A new nodelist; quorum is counted by it from the next ring on.

@@ -54,7 +54,7 @@ impl Intruder {
     fn hears(&mut self, from: Member, bytes: &[u8], rng: &mut Rng) -> Vec<Vec<u8>> {
         match self.manner {
             Manner::Silent | Manner::Garbage => vec![],
-            Manner::Bent if from == self.member => vec![],
+            Manner::Bent if from == self.member || Message::decode(bytes).is_err() => vec![],
             Manner::Bent => [bent(bytes, rng)].into_iter().filter(|bytes| Message::decode(bytes).is_err()).collect(),
             Manner::SecondAgent => self.mimic(from, bytes).into_iter().collect(),
         }

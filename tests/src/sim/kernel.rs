@@ -5,7 +5,7 @@
 //! Not modelled: fencing of itself, locks, data.
 
 use agent_core::event::{KernelRefusal, KernelView, Mount};
-use configfs::{Backend, Errno, Model, NodeNum, Op, RegionName, Tree, apply, read_tree};
+use configfs::{Backend, Errno, Model, NodeName, NodeNum, Op, RegionName, Tree, apply, read_tree};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -101,11 +101,19 @@ impl Kernel {
         self.tree().ok().flatten().and_then(Tree::local).map(|node| node.num)
     }
 
-    /// Complete entries.
+    /// Entries with a number. One without reads number 0, which no node of the simulator has.
     #[must_use]
     pub fn table(&self) -> NodeTable {
         let nodes = self.tree().ok().flatten().into_iter().flat_map(|tree| tree.nodes.values());
+        let nodes = nodes.filter(|node| node.num != NodeNum::ZERO);
         nodes.map(|node| (node.num, (node.address.as_ipv4(), node.port.as_u16()))).collect()
+    }
+
+    /// Entries without a number.
+    #[must_use]
+    pub fn half_made(&self) -> Vec<NodeName> {
+        let Some(tree) = self.tree().ok().flatten() else { return vec![] };
+        tree.incomplete.keys().chain(tree.nodes.get(&NodeNum::ZERO).map(|node| &node.name)).cloned().collect()
     }
 
     /// mount.ocfs2, after it has found that all members' tables are equal. `false` if there is no local entry or

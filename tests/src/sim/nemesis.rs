@@ -250,6 +250,7 @@ impl<'a> Run<'a> {
         let mut timing = cluster.corosync.timing();
         timing.quorum = plan.quorum_lag;
         cluster.corosync.set_timing(timing);
+        cluster.corosync.expect_votes(plan.nodes as usize);
         for node in 1..=plan.nodes {
             cluster.set_policy(node, |policy| {
                 policy.forget = plan.forget;
@@ -479,8 +480,9 @@ impl<'a> Run<'a> {
         let wanted: Vec<u8> = agreed.table.entries.keys().copied().collect();
         let found: Vec<u8> = host.kernel.table().keys().map(|number| number.as_u8()).collect();
         let all: Vec<u8> = (1..=self.plan.nodes as u8).collect();
-        if wanted != all || found != all || open > 0 {
-            return said(format!("has table {wanted:?}, kernel {found:?}, {open} open requests"));
+        let half_made = host.kernel.half_made();
+        if wanted != all || found != all || open > 0 || !half_made.is_empty() {
+            return said(format!("has table {wanted:?}, kernel {found:?} and {half_made:?}, {open} open requests"));
         }
         None
     }

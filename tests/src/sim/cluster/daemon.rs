@@ -16,6 +16,8 @@ const CONNECT_AFTER: Micros = 20 * MS;
 pub(super) const RECONNECT_AFTER: Micros = 300 * MS;
 /// What one operation takes.
 const OP_TIME: Micros = 20;
+/// How often a kernel that stands still is looked at.
+const STILL: Micros = 10 * MS;
 /// Process ids count up from here, different ranges on different nodes.
 const PID_FIRST: u32 = 1_000;
 
@@ -130,7 +132,7 @@ impl Cluster {
     pub(super) fn kernel_step(&mut self, node: u32, life: u64) -> Happening {
         let Some(host) = self.hosts.get_mut(&node) else { return Happening::Other };
         if host.paused_since.is_some() {
-            self.agenda.plan(self.now + OP_TIME, Due::Kernel { node, life });
+            self.agenda.plan(self.now + STILL, Due::Kernel { node, life });
             return Happening::Other;
         }
         let Some(daemon) = host.daemon.as_mut().filter(|daemon| daemon.life == life) else {
