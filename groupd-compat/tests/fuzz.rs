@@ -22,11 +22,15 @@ use groupd_compat::names::{ClientKind, GroupKey, GroupName};
 use groupd_compat::records::{GroupRecord, RECORD_LEN};
 use groupd_compat::verbs::{Callback, DATA_MAX, Query, Request, StartKind};
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseResult;
+use proptest::test_runner::{RngSeed, TestCaseResult};
 
+/// The same lives in each run of `./x test`: one open hang (README, "Open") shows about once in twenty thousand, and a
+/// test that fails by luck tells nobody anything. `FUZZ_FACTOR` above 1 searches: that many times more, and other seeds.
 fn config(cases: u32) -> ProptestConfig {
     let factor = std::env::var("FUZZ_FACTOR").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    ProptestConfig { cases: cases.saturating_mul(factor), failure_persistence: None, ..ProptestConfig::default() }
+    let rng_seed = if factor == 1 { RngSeed::Fixed(1) } else { RngSeed::Random };
+    let cases = cases.saturating_mul(factor);
+    ProptestConfig { cases, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
 }
 
 fn group_name() -> impl Strategy<Value = GroupName> {

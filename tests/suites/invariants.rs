@@ -3,6 +3,8 @@
 //! `SEEDS=100000 SEED_FIRST=1 cargo test --release -p cluster-tests --test invariants` runs more; a failing seed is
 //! printed with the smallest plan that still fails; `TELL=1` prints its story as well.
 
+#![allow(clippy::print_stdout, reason = "a failed seed is told with its plan")]
+
 use cluster_tests::sim::nemesis::{Failure, Plan, Tally};
 use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -108,7 +108,7 @@ impl Machine {
         for &(Member { node, .. }, reason) in &change.left {
             match reason {
                 Reason::Leave | Reason::Join | Reason::NodeUp => group.leave_came(node, &mut self.node),
-                Reason::NodeDown | Reason::ProcDown => group.process_gone(node, &mut self.node),
+                Reason::NodeDown | Reason::ProcDown => group.daemon_gone(node, &mut self.node),
             }
         }
         self.busy.insert(cpg);
@@ -192,7 +192,7 @@ impl Group {
 
     /// What it said last is void. If the control CPG forgot it before we knew it as a member, this is the
     /// last we hear of it (deviation B10).
-    fn process_gone(&mut self, dead: NodeId, node: &mut Node) {
+    fn daemon_gone(&mut self, dead: NodeId, node: &mut Node) {
         self.saved.forget_from(dead);
         if !self.members.contains(&dead) || node.control.contains(dead) {
             return;

@@ -172,14 +172,14 @@ impl Cluster {
         if ours == Some(next) {
             let (at, due) = self.agenda.take()?;
             self.pass(at);
-            return Some(self.do_due(due));
+            return Some(self.carry_out(due));
         }
         let called = self.corosync.step();
         self.pass(next);
         Some(called.map_or(Happening::Other, |(listener, seen)| self.called_back(listener, seen)))
     }
 
-    fn do_due(&mut self, due: Due) -> Happening {
+    fn carry_out(&mut self, due: Due) -> Happening {
         match due {
             Due::Connect { node, life } => self.connect(node, life),
             Due::Event { node, life, event, order } => return self.give(node, life, *event, order),
