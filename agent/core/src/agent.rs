@@ -193,8 +193,8 @@ impl Agent {
         self.tell_live(fx);
         self.propose_removals(fx);
         self.stop_if_possible(fx);
-        self.answer_waiters(fx);
         self.note_waits(fx);
+        self.answer_waiters(fx);
     }
 
     fn start(&mut self, started: Started, fx: &mut Effects) {
