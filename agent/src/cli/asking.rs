@@ -82,11 +82,13 @@ impl Session {
 
     /// At boot the command may be there before the daemon: who waits, waits for that too.
     fn connect_when_there(&self, default: Duration) -> Result<Client, Failure> {
-        let until = Instant::now() + self.within(default);
+        let mut left = self.within(default);
+        let until = Instant::now() + left;
         loop {
-            match self.connect(until.saturating_duration_since(Instant::now()).max(CONNECT_AGAIN_AFTER)) {
+            match self.connect(left) {
                 Err(failure) if failure.exit == Exit::NotRunning && Instant::now() < until => {
                     std::thread::sleep(CONNECT_AGAIN_AFTER);
+                    left = until.saturating_duration_since(Instant::now()).max(CONNECT_AGAIN_AFTER);
                 }
                 settled => return settled,
             }
