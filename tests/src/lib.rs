@@ -9,3 +9,4 @@
 pub mod golden;
 mod lines;
 pub mod sim;
+pub mod trace;

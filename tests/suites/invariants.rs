@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// Of one `cargo test`, on one core in a build without optimisation about 20 s.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 300;
 /// Failing seeds that are shrunk and shown.
 const SHOWN_MAX: usize = 3;
 /// Failing seeds that are listed.

@@ -25,7 +25,10 @@ pub enum Leaving {
         by: String,
     },
     /// Goodbye is on its way.
-    GoodbyeSent,
+    GoodbyeSent {
+        /// Who asked.
+        by: String,
+    },
     /// Nothing more is done.
     Gone,
 }
@@ -34,7 +37,7 @@ impl Leaving {
     /// Whether we have said Goodbye: nothing is said after it.
     #[must_use]
     pub fn has_spoken(&self) -> bool {
-        matches!(self, Leaving::GoodbyeSent | Leaving::Gone)
+        matches!(self, Leaving::GoodbyeSent { .. } | Leaving::Gone)
     }
 }
 
@@ -58,15 +61,16 @@ impl Agent {
     }
 
     pub(crate) fn stop_if_possible(&mut self, fx: &mut Effects) {
-        let asked = matches!(self.leaving, Leaving::Asked { .. });
-        if !asked || self.work.is_some() || !self.pins().is_empty() {
+        let Leaving::Asked { by } = &self.leaving else { return };
+        let by = by.clone();
+        if self.work.is_some() || !self.pins().is_empty() {
             return;
         }
         if !self.view.is_open() {
             return self.leave_now(fx);
         }
         self.say(Body::Goodbye("asked to end".into()), fx);
-        self.leaving = Leaving::GoodbyeSent;
+        self.leaving = Leaving::GoodbyeSent { by };
         self.timers.set(Timer::GoodbyeLost, GOODBYE_MS, fx);
     }
 
@@ -78,12 +82,19 @@ impl Agent {
         }
     }
 
+    /// Whoever mounts while the Goodbye is on its way keeps us after all; a Hello takes it back.
     pub(crate) fn leave_now(&mut self, fx: &mut Effects) {
-        if self.leaving == Leaving::Gone {
-            return;
+        self.timers.cancel(Timer::GoodbyeLost);
+        match &self.leaving {
+            Leaving::Gone => return,
+            Leaving::GoodbyeSent { by } if !self.pins().is_empty() => {
+                self.leaving = Leaving::Asked { by: by.clone() };
+                self.exchange.owed = true;
+                return;
+            }
+            Leaving::No | Leaving::Asked { .. } | Leaving::GoodbyeSent { .. } => {}
         }
         self.leaving = Leaving::Gone;
-        self.timers.cancel(Timer::GoodbyeLost);
         fx.push(Effect::LeaveGroup);
         fx.push(Effect::Exit(Exit::Asked));
     }

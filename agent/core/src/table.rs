@@ -321,10 +321,7 @@ impl Agreed {
                 (if changed { self.new_version(ring, text) } else { Ended::Quiet }, None)
             }
             StepKind::Undo { entries, by, refusal } => {
-                for member in self.established() {
-                    let gone = self.to_undo(member, &entries);
-                    self.held.entry(member).or_default().retain(|_, entry| !gone.contains(entry));
-                }
+                self.established().into_iter().for_each(|member| self.undone(member, &entries));
                 for entry in entries {
                     self.refused.insert(entry.number, (entry, by, refusal.clone()));
                 }
@@ -354,12 +351,13 @@ impl Agreed {
         let refusal = no.refusal();
         let next = match step.kind {
             StepKind::Install { add } if add.is_empty() => {
-                self.misalign(&step.answers);
+                self.align_held(&step.answers);
                 None
             }
             StepKind::Install { add } => Some(StepKind::Undo { entries: add, by, refusal }),
             StepKind::Undo { entries, .. } => {
                 self.misalign(&step.answers);
+                done(&step.answers).into_iter().for_each(|member| self.undone(member, &entries));
                 for entry in entries {
                     self.refused.insert(entry.number, (entry, by, refusal.clone()));
                 }
@@ -375,7 +373,7 @@ impl Agreed {
             }
             StepKind::Erase { entry } => Some(StepKind::Restore { entry, by, refusal }),
             StepKind::Restore { entry, .. } => {
-                self.misalign(&step.answers);
+                self.align_held(&step.answers);
                 self.kept.insert(entry.number, (by, vec![refusal.to_string()]));
                 None
             }
@@ -383,20 +381,28 @@ impl Agreed {
         (Ended::Quiet, next)
     }
 
-    /// Remembers whose kernel is not as the others'; the rest are.
+    /// After an attempt to make all kernels hold the table: whose does, and whose does not.
+    fn align_held(&mut self, answers: &BTreeMap<Member, Option<Outcome>>) {
+        self.misalign(answers);
+        for member in done(answers) {
+            self.held.insert(member, self.table.entries.clone());
+        }
+    }
+
+    /// Remembers whose kernel is not as the others'.
     fn misalign(&mut self, answers: &BTreeMap<Member, Option<Outcome>>) {
         for (member, outcome) in answers {
-            match outcome {
-                Some(Outcome::Failed { errno, path, what }) => {
-                    let refusal = KernelRefusal { errno: *errno, path: path.clone(), what: what.clone() };
-                    self.misaligned.insert(*member, refusal);
-                }
-                Some(Outcome::Done) => {
-                    self.held.insert(*member, self.table.entries.clone());
-                }
-                Some(Outcome::Held(_)) | None => {}
+            if let Some(Outcome::Failed { errno, path, what }) = outcome {
+                let refusal = KernelRefusal { errno: *errno, path: path.clone(), what: what.clone() };
+                self.misaligned.insert(*member, refusal);
             }
         }
+    }
+
+    /// The member has taken out again what it was to.
+    fn undone(&mut self, member: Member, entries: &[Entry]) {
+        let gone = self.to_undo(member, entries);
+        self.held.entry(member).or_default().retain(|_, entry| !gone.contains(entry));
     }
 
     /// Whoever was refused only because of an entry that is gone may be let in now.
@@ -425,6 +431,12 @@ impl Agreed {
         self.table.version = Version { step: self.table.version.step + 1, ring };
         Ended::TableChanged(text)
     }
+}
+
+/// Who has done what was asked.
+fn done(answers: &BTreeMap<Member, Option<Outcome>>) -> Vec<Member> {
+    let done = answers.iter().filter(|(_, outcome)| **outcome == Some(Outcome::Done));
+    done.map(|(member, _)| *member).collect()
 }
 
 /// Why a step did not go through.

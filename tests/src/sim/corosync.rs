@@ -217,6 +217,18 @@ impl Corosync {
         corosync
     }
 
+    /// These nodes have not been started yet, and the others never saw them.
+    pub fn never_started(&mut self, down: &BTreeSet<u32>) {
+        let up: BTreeSet<u32> = self.nodes.keys().copied().filter(|node| !down.contains(node)).collect();
+        let ring = RingId { nodeid: up.first().copied().unwrap_or(0), seq: self.ring_seq };
+        for (id, node) in &mut self.nodes {
+            *node = Node::new(*id);
+            if up.contains(id) {
+                node.start(ring, &up);
+            }
+        }
+    }
+
     /// Virtual time.
     #[must_use]
     pub fn now(&self) -> Micros {

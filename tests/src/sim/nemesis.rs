@@ -288,13 +288,13 @@ impl<'a> Run<'a> {
             self.tally.deeds += 1;
             let (at, deed) = self.plan.deeds[index];
             self.lines.iter_mut().for_each(|lines| lines.add(at, format!("-- {} ms {deed:?}", at / MS)));
-            self.do_deed(deed);
+            self.perform(deed);
         }
         self.lines.iter_mut().for_each(|lines| lines.tell(&self.cluster, &happening));
         Ok(self.ledger.check(&self.cluster, &happening)?)
     }
 
-    fn do_deed(&mut self, deed: Deed) {
+    fn perform(&mut self, deed: Deed) {
         let cluster = &mut self.cluster;
         match deed {
             Deed::PowerOff(node) => cluster.power_off(node),

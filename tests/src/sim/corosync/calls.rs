@@ -41,6 +41,17 @@ impl Corosync {
         Ok(())
     }
 
+    /// The same without CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF: the ring is told only when it changes.
+    ///
+    /// # Errors
+    /// [`CallError::Library`] where corosync does not run.
+    pub fn connect_without_ring(&mut self, handle: Handle) -> Result<(), CallError> {
+        self.connect(handle)?;
+        let client = self.nodes.get_mut(&handle.node).and_then(|node| node.handles.get_mut(&handle));
+        client.into_iter().for_each(|client| client.ring_told = true);
+        Ok(())
+    }
+
     /// quorum_initialize and quorum_trackstart: the present state comes at once.
     ///
     /// # Errors

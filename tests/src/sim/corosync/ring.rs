@@ -184,8 +184,9 @@ impl Corosync {
         self.ring_seq += RING_SEQ_STEP;
         for nodes in sides.into_values() {
             let Some(first) = nodes.first().copied() else { continue };
-            let same = |id: &u32| !self.nodes[id].broken && self.nodes[id].ring == self.nodes[&first].ring;
-            if !nodes.iter().all(same) {
+            // A synchronisation that was broken off does not go on by itself.
+            let stands = |node: &Node| !node.broken && !node.syncing && node.ring == self.nodes[&first].ring;
+            if !nodes.iter().all(|id| stands(&self.nodes[id])) {
                 self.form_ring(RingId { nodeid: first, seq: self.ring_seq }, &nodes);
             }
         }
