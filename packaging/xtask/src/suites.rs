@@ -72,6 +72,8 @@ pub(crate) const SUITES: &[Suite] = &[
         "whole stories on one to five nodes, as written down"),
     suite("invariants", Run::Target("cluster-tests", "invariants"), Need::Nothing, 240,
         "what must always hold does, under seeded faults"),
+    suite("traces", Run::Target("cluster-tests", "traces"), Need::Nothing, 120,
+        "the simulated corosync gives the views the real one gave"),
     suite("wire", Run::Target("cluster-tests", "wire"), Need::Nothing, 60,
         "the bytes of every version are what they were"),
     suite("tidy", Run::Target("cluster-tests", "tidy"), Need::Nothing, 60,
