@@ -1,5 +1,7 @@
 //! The simulated corosync calls its clients back as the real one did: the same callbacks, in the same order on each handle.
 
+#![allow(clippy::unwrap_used, reason = "a test program; what is missing is a failure")]
+
 use cluster_tests::trace::{Heard, Trace};
 use std::collections::BTreeSet;
 use std::fs;
