@@ -9,4 +9,5 @@
 pub mod golden;
 mod lines;
 pub mod sim;
+pub mod tidy;
 pub mod trace;
