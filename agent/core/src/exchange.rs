@@ -312,10 +312,15 @@ impl Agent {
         }
         self.exchange.told = live;
         self.say(Body::Live(live), fx);
-        if self.cut_off && !live.is_live() {
+        if !live.is_live() && (self.cut_off || self.is_outdated()) {
             self.cut_off = false;
             self.exchange.owed = true;
         }
+    }
+
+    /// Whether the configuration gives this node another entry than its kernel has.
+    fn is_outdated(&self) -> bool {
+        self.own_entry().is_ok_and(|entry| !self.kernel.holds(&entry))
     }
 
     /// The first of the established members asks for what the policy wants gone.

@@ -145,7 +145,7 @@ impl Refusal {
             }
             Refusal::Handshake(_) => "install the same release of o2cpgd on all nodes".into(),
             Refusal::IdentityChanged { .. } => {
-                "unmount its ocfs2 volumes, then restart o2cpgd on that node; or take the change back".into()
+                "unmount its ocfs2 volumes: it then gets the new entry by itself; or take the change back".into()
             }
             Refusal::Taken { by, .. } => {
                 format!("give this node its own in corosync.conf; if node {by} is gone for good: o2cpg forget {by}")
