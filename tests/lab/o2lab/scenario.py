@@ -138,18 +138,9 @@ class Player:
         self.passed, self.failed = 0, 0
 
     def play(self, scenario):
-        """One scenario; prints its line and counts it.
-
-        A broken rule is a failure at once. Where the lab itself could not go on (a node that did not boot, a command without
-        an end), the scenario is played once more, from the start: that is told too, and its logs are kept.
-        """
-        if self.attempt(scenario, "again ", ".first"):
-            self.attempt(scenario, "FAILED", "")
-
-    def attempt(self, scenario, verdict, suffix):
-        """Plays it; whether it is worth another attempt. `verdict`: what a trouble of the lab is called."""
+        """One scenario; prints its line and counts it."""
         started = time.monotonic()
-        folder = os.path.join(self.out, scenario.title.replace(" ", "-") + suffix)
+        folder = os.path.join(self.out, scenario.title.replace(" ", "-"))
         shutil.rmtree(folder, ignore_errors=True)
         journal = self.lab.journal = []
         try:
@@ -157,18 +148,16 @@ class Player:
             with time_limit(scenario.limit_s, scenario.name):
                 scenario.run(self.lab)
         except Exception as error:      # whatever a scenario raises is its failure, and the next one is played
-            of_lab = isinstance(error, LabError) and verdict != "FAILED"
-            self.failed += not of_lab
-            self.report(verdict if of_lab else "FAILED", scenario, started, "%s\n    %s" % (folder, describe(error)))
+            self.failed += 1
+            self.report("FAILED", scenario, started, "%s\n    %s" % (folder, describe(error)))
             journal.append(traceback.format_exc())
             self.keep_logs(folder, journal)
             self.leave()
-            return of_lab
+            return
         self.passed += 1
         self.report("ok", scenario, started, scenario.rule)
         if not scenario.is_shared:
             self.leave()
-        return False
 
     def prepare(self, scenario):
         """The cluster it asks for, with its programs in it; the one that is up if that will do."""
