@@ -118,12 +118,23 @@ fn idle(lab: &Lab, churn: &Path) -> Result<String> {
     for node in ["1", "2", "3"] {
         lab.run(&["exec", node, "-d", &format!("/lab/node{node}/agent.out"), DAEMON])?;
     }
+    alone_on_a_core(lab)?;
     lab.run(&["exec", "all", "-t", "40", "--", "o2cpg", "wait", "--for", "settled", "--timeout", "30s"])?;
     let script = format!(
         "p=$(pidof o2cpgd); w() {{ cat /proc/$p/task/*/status | awk '/^voluntary/ {{n+=$2}} END {{print n}}'; }}; \
          a=$(w); sleep {IDLE_S}; b=$(w); echo $((b-a)) $(awk '/VmRSS/ {{print $2}}' /proc/$p/status)"
     );
     lab.run(&["exec", "1", "-t", "60", &script])
+}
+
+/// On a real cluster the measured daemon shares its machine with one corosync, not with three and two more daemons: it
+/// gets a core, all the others have the rest.
+fn alone_on_a_core(lab: &Lab) -> Result<()> {
+    for node in ["1", "2", "3"] {
+        lab.run(&["exec", node, "-t", "10", "for p in $(pidof corosync o2cpgd); do taskset -apc 0 $p; done"])?;
+    }
+    lab.run(&["exec", "1", "-t", "10", "taskset -apc 1 $(pidof o2cpgd)"])?;
+    Ok(())
 }
 
 /// Each confchg is measured by the daemon itself, from the callback to the last effect.

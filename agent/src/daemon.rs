@@ -17,6 +17,7 @@ use crate::sources;
 use crate::telemetry::{Installed, Level};
 use crate::timers::Timers;
 use agent_core::event::{KernelView, Started};
+use agent_core::ids::Tick;
 use agent_core::status::CONTROL_GROUP;
 use agent_core::{Agent, Effect, Effects, Event};
 use cpg_glue::{Glue, GroupName, run_on_owner_thread};
@@ -154,6 +155,7 @@ impl Daemon {
                 corosync: Corosync::default(),
                 read: Reading::default(),
                 pending: VecDeque::new(),
+                quiet: false,
                 is_local: is_local(&found),
             },
             hands: Hands {
@@ -196,15 +198,25 @@ impl Daemon {
         trace!(tick = now.0, ?event, "event");
         self.recorder.borrow_mut().before(now, &event, &self.core);
         self.core.handle(now, event, &mut self.fx);
-        self.recorder.borrow_mut().after(self.fx.as_slice());
-        let mut news = false;
-        for effect in self.fx.drain() {
+        for effect in self.fx.as_slice() {
             trace!(?effect, "effect");
-            news |= matches!(effect, Effect::Notice(_));
-            self.hands.perform(now, effect);
+            self.hands.perform(effect);
         }
         if let (Some(latency), Some(source)) = (self.latency.as_mut(), source) {
             latency.handed_over(source);
+        }
+        self.afterwards(now);
+    }
+
+    /// What nobody in the cluster waits for: the recorder's digest, lines of the log, the service manager.
+    fn afterwards(&mut self, now: Tick) {
+        self.recorder.borrow_mut().after(self.fx.as_slice());
+        let mut news = false;
+        for effect in self.fx.drain() {
+            if let Effect::Notice(notice) = effect {
+                news = true;
+                self.hands.tell(now, &notice);
+            }
         }
         if news && self.service.listens() {
             self.service.tell(&self.core.status());

@@ -1,4 +1,5 @@
-//! Performs each effect, in order. Every side effect of the core starts here; nothing waits.
+//! Performs each effect, in order, what is only told after all that is done. Every side effect of the core starts here;
+//! nothing waits.
 
 use crate::desk::Desk;
 use crate::kernel::Kernel;
@@ -9,6 +10,7 @@ use agent_core::Effect;
 use agent_core::effect::{Exit, ShutdownVerdict};
 use agent_core::event::KernelRefusal;
 use agent_core::ids::Tick;
+use agent_core::notice::Notice;
 use agent_core::saved::Saved;
 use cpg_glue::{Glue, GroupName, Verdict};
 use proto::peer::Message;
@@ -31,26 +33,32 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    pub(crate) fn perform(&mut self, now: Tick, effect: Effect) {
+    pub(crate) fn perform(&mut self, effect: &Effect) {
         match effect {
-            Effect::Multicast(message) => self.multicast(&message),
-            Effect::Save(saved) => self.save(&saved),
-            Effect::Kernel(op, ops) => self.kernel.apply(op, self.unsaved.clone().map_or(Ok(ops), Err)),
-            Effect::LookAtKernel => self.kernel.look(true),
-            Effect::Reply(client, response) => self.desk.deliver(client, response),
-            Effect::SetTimer(token, after_ms) => self.timers.set(token, Duration::from_millis(after_ms)),
-            Effect::AnswerShutdown(verdict) => self.answer_shutdown(verdict),
-            Effect::Notice(notice) => {
-                telemetry::tell(&notice);
-                self.desk.events.push(now, &notice);
+            Effect::Multicast(message) => self.multicast(message),
+            Effect::Save(saved) => self.save(saved),
+            Effect::Kernel(op, ops) => {
+                self.kernel.apply(*op, self.unsaved.clone().map_or_else(|| Ok(ops.clone()), Err))
             }
+            Effect::LookAtKernel => self.kernel.look(true),
+            Effect::Reply(client, response) => self.desk.deliver(*client, response.clone()),
+            Effect::SetTimer(token, after_ms) => self.timers.set(*token, Duration::from_millis(*after_ms)),
+            Effect::AnswerShutdown(verdict) => self.answer_shutdown(*verdict),
+            Effect::Notice(_) => {} // `tell`
             Effect::LeaveGroup => {
                 if let Err(refused) = self.glue.leave(&self.group) {
                     debug!(%refused, "not left");
                 }
             }
-            Effect::Exit(exit) => self.exit = Some(exit),
+            Effect::Exit(exit) => self.exit = Some(exit.clone()),
         }
+    }
+
+    /// To the log and to those who follow the events. A line of the log costs more than everything that the cluster
+    /// waits for, so it comes last.
+    pub(crate) fn tell(&self, now: Tick, notice: &Notice) {
+        telemetry::tell(notice);
+        self.desk.events.push(now, notice);
     }
 
     /// What cannot be sent is missed by its sender, who hears its own messages; so it is not lost in silence.

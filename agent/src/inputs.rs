@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::corosync::{Corosync, Taken};
 use crate::kernel::Kernel;
-use crate::pulse::Pulse;
+use crate::pulse::{Gap, Pulse};
 use crate::resolve::{self, Names};
 use crate::settings::{Changed, Live};
 use crate::telemetry::Level;
@@ -50,6 +50,8 @@ pub(crate) struct Inputs {
     pub(crate) corosync: Corosync,
     pub(crate) read: Reading,
     pub(crate) pending: VecDeque<Event>,
+    /// The core is to be told that nothing happened for long, before the next thing that does.
+    pub(crate) quiet: bool,
     /// An entry of the kernel's tree is local.
     pub(crate) is_local: bool,
 }
@@ -81,14 +83,20 @@ impl Inputs {
     /// The next event; `None` when corosync's side has ended for good.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
+            if self.quiet && !self.pending.is_empty() {
+                self.quiet = false;
+                return Some(Event::Quiet);
+            }
             if let Some(event) = self.pending.pop_front() {
                 self.look_at(&event);
                 return Some(event);
             }
             let woken = self.wait().await;
             let now = clock::now();
-            if let Some(ms) = self.pulse.turn(now) {
-                self.pending.push_back(Event::Slept { ms });
+            match self.pulse.turn(now) {
+                Gap::Short => {}
+                Gap::Quiet => self.quiet = true,
+                Gap::Slept(ms) => self.pending.push_back(Event::Slept { ms }),
             }
             if self.pulse.check_is_due(now) {
                 self.corosync_end.check();

@@ -6,6 +6,7 @@
 use crate::inputs::Input;
 use crate::kernel::{Choice, Kernel};
 use crate::recorder::Recorder;
+use crate::run_dir::StateFile;
 use agent_core::event::{
     ClusterConfig, ConfiguredNode, Connected, KernelOutcome, KernelRefusal, KernelView, Reason, Started, ViewChange,
 };
@@ -62,6 +63,7 @@ struct Cluster {
 /// What only node 1 has.
 struct Measured {
     recorder: Recorder,
+    state: StateFile,
     kernel: Kernel,
     done: mpsc::Receiver<Input>,
     applied: fn() -> Instant,
@@ -79,13 +81,14 @@ impl Cluster {
         let (kernel, found, _) = Kernel::start(choice, false, Duration::ZERO, inputs)
             .map_err(|error| io::Error::other(error.to_string()))?;
         let recorder = Recorder::open(run_dir.join("recorder"), 8 << 20)?;
+        let state = StateFile::at(run_dir);
         let mut cluster = Cluster {
             own,
             nodes: BTreeMap::new(),
             order: VecDeque::new(),
             members: BTreeSet::new(),
             ring: 4,
-            measured: Measured { recorder, kernel, done, applied, hello_at: None },
+            measured: Measured { recorder, state, kernel, done, applied, hello_at: None },
             installs: Installs::new(),
             since: Instant::now(),
         };
@@ -155,26 +158,31 @@ impl Cluster {
             self.measured.recorder.before(now, &event, &node.core);
         }
         node.core.handle(now, event, &mut fx);
-        if id == 1 {
-            self.measured.recorder.after(fx.as_slice());
-        }
         let mut batches = Vec::new();
-        for effect in fx.drain() {
+        for effect in fx.as_slice() {
             match effect {
                 Effect::Multicast(message) => self.order.push_back((member(id), message.encode())),
-                Effect::Kernel(op, ops) => batches.push((op, ops)),
+                Effect::Save(saved) if id == 1 => self.measured.state.write(saved).expect("/run takes a small file"),
+                Effect::Kernel(op, ops) => {
+                    batches.push((*op, ops.clone()));
+                    if id == 1 {
+                        self.measured.kernel.apply(*op, Ok(ops.clone()));
+                    }
+                }
                 _ => {}
             }
         }
+        if id == 1 {
+            self.measured.recorder.after(fx.as_slice());
+        }
         for (op, ops) in batches {
-            let done = if id == 1 { self.on_kernel_thread(op, ops) } else { self.on_model(id, op, &ops) };
+            let done = if id == 1 { self.on_kernel_thread(&ops) } else { self.on_model(id, op, &ops) };
             self.handle(id, done);
         }
     }
 
-    fn on_kernel_thread(&mut self, op: agent_core::ids::OpId, ops: Vec<Op>) -> Event {
+    fn on_kernel_thread(&mut self, ops: &[Op]) -> Event {
         let adds = ops.iter().any(|op| matches!(op, Op::MakeNode { node, .. } if node.as_str() == "n3"));
-        self.measured.kernel.apply(op, Ok(ops));
         loop {
             if let Some(Input::Event(event @ Event::KernelDone(..))) = self.measured.done.blocking_recv() {
                 let begun = self.measured.hello_at.take();

@@ -81,7 +81,7 @@ impl RunDir {
     }
 
     pub(crate) fn state_file(&self) -> StateFile {
-        StateFile { path: self.join("state.json") }
+        StateFile::at(&self.path)
     }
 }
 
@@ -123,6 +123,10 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
+    pub(crate) fn at(run_dir: &Path) -> StateFile {
+        StateFile { path: run_dir.join("state.json") }
+    }
+
     /// What a daemon before us left; the text says why it cannot be used.
     pub(crate) fn read(&self) -> Result<Option<Saved>, String> {
         match fs::read(&self.path) {

@@ -95,6 +95,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::KernelSeen(_)
         | Event::TimerFired(_)
         | Event::Slept { .. }
+        | Event::Quiet
         | Event::StopAsked { .. } => None,
     }
 }

@@ -82,6 +82,8 @@ pub struct Link {
     pub deaf: bool,
     /// After a pause: the probe that must come back before anything is decided.
     pub probe: Option<u64>,
+    /// We may have been away without knowing: the next thing to do begins with a probe.
+    pub doubt: bool,
 }
 
 /// The Hellos of the present view.
@@ -179,6 +181,7 @@ impl Agent {
                 }
             }
             Event::Slept { ms } => self.slept(ms, fx),
+            Event::Quiet => self.link.doubt = true,
             Event::ShutdownAsked => self.answer_shutdown(fx),
             Event::StopAsked { by } => self.stop_asked(by, fx),
         }
@@ -323,7 +326,7 @@ impl Agent {
         let early = std::mem::take(&mut self.exchange.early);
         self.exchange = Exchange { owed: true, early, ..Exchange::default() };
         // Our own Hello has to come back before anything is done: as good as a probe.
-        self.link.probe = None;
+        (self.link.probe, self.link.doubt) = (None, false);
         self.link.view_since = self.now;
     }
 
@@ -372,11 +375,25 @@ impl Agent {
     fn slept(&mut self, ms: u64, fx: &mut Effects) {
         fx.notice(Notice::Slept { ms });
         fx.push(Effect::LookAtKernel);
+        self.probe(fx);
+    }
+
+    fn probe(&mut self, fx: &mut Effects) {
+        self.link.doubt = false;
         if self.view.is_open() {
             self.tries.probe += 1;
             self.link.probe = Some(self.tries.probe);
             self.say(proto::peer::Body::Probe(self.tries.probe), fx);
         }
+    }
+
+    /// Before something is done: whether it has to wait for a message of our own. A quiet daemon does not wake up only to
+    /// see whether it was away (docs/decisions/0006); it asks when the answer matters.
+    pub(crate) fn probe_if_in_doubt(&mut self, fx: &mut Effects) -> bool {
+        if self.link.doubt {
+            self.probe(fx);
+        }
+        self.link.probe.is_some()
     }
 
     /// What all members of the present view hold in common, once all have said Hello.

@@ -70,6 +70,8 @@ pub enum Event {
         /// For how long.
         ms: u64,
     },
+    /// Nothing at all happened for longer than the token time. Whether this machine ran meanwhile is not known.
+    Quiet,
     /// corosync asks whether it may shut down.
     ShutdownAsked,
     /// The service manager or a person asks this daemon to end.

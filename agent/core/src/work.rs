@@ -67,6 +67,9 @@ impl Agent {
             return;
         }
         let (round, kind) = (step.round, step.kind.clone());
+        if self.probe_if_in_doubt(fx) {
+            return;
+        }
         match self.plan(&kind) {
             Ok(ops) if ops.is_empty() => match self.verify(&kind) {
                 Ok(()) => self.answer(round, &kind, Outcome::Done, fx),

@@ -223,6 +223,9 @@ impl Cluster {
     /// Gives an agent an event, unless its machine stands still, and does what it asks for.
     fn give(&mut self, node: u32, life: u64, event: Event, order: Option<u64>) -> Happening {
         let tick = self.tick();
+        if self.was_quiet(node, life, tick) {
+            self.give(node, life, Event::Quiet, None);
+        }
         let Some(host) = self.hosts.get_mut(&node) else { return Happening::Other };
         let Some(daemon) = host.daemon.as_mut().filter(|daemon| daemon.life == life) else {
             return Happening::Other;
@@ -245,6 +248,15 @@ impl Cluster {
             recording.records.push(Record { tick, event: event.clone(), effects: effects.clone(), order });
         });
         Happening::Handled(node)
+    }
+
+    /// The loop turns, for the first time in more than a token time.
+    fn was_quiet(&mut self, node: u32, life: u64, now: Tick) -> bool {
+        let token_ms = self.corosync.timing().token / MS;
+        let Some(host) = self.hosts.get_mut(&node).filter(|host| host.paused_since.is_none()) else { return false };
+        let Some(daemon) = host.daemon.as_mut().filter(|daemon| daemon.life == life) else { return false };
+        let before = std::mem::replace(&mut daemon.turned, now);
+        now.since(before) > token_ms
     }
 
     /// Counts the effects up to the one before which the daemon is killed.

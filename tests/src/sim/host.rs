@@ -6,7 +6,7 @@ use super::kernel::Kernel;
 use super::recording::Recording;
 use agent_core::Agent;
 use agent_core::event::{ClusterConfig, Event};
-use agent_core::ids::OpId;
+use agent_core::ids::{OpId, Tick};
 use agent_core::policy::Policy;
 use agent_core::saved::Saved;
 use configfs::Op;
@@ -64,6 +64,8 @@ pub struct Daemon {
     pub jobs: VecDeque<Job>,
     /// Events that wait because the machine stands still.
     pub parked: VecDeque<(Event, Option<u64>)>,
+    /// When its loop turned last.
+    pub turned: Tick,
     /// Requests asked and not answered.
     pub open_requests: Vec<u64>,
 }

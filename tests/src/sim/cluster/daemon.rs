@@ -47,6 +47,7 @@ impl Cluster {
             outbox: VecDeque::new(),
             jobs: VecDeque::new(),
             parked: VecDeque::new(),
+            turned: tick,
             open_requests: Vec::new(),
         });
         host.recordings.push(Recording::default());
