@@ -1,6 +1,7 @@
 //! The loop: next event → record → core → perform.
 
 use crate::clock;
+use crate::controld::Counter;
 use crate::corosync::Corosync;
 use crate::desk::Desk;
 use crate::hands::Hands;
@@ -165,6 +166,7 @@ impl Daemon {
                 state: run_dir.state_file(),
                 timers,
                 desk: desk.clone(),
+                mounts: Rc::new(Counter::default()),
                 unsaved: None,
                 exit: None,
             },

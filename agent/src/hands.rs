@@ -1,6 +1,7 @@
 //! Performs each effect, in order, what is only told after all that is done. Every side effect of the core starts here;
 //! nothing waits.
 
+use crate::controld::Counter;
 use crate::desk::Desk;
 use crate::kernel::Kernel;
 use crate::run_dir::StateFile;
@@ -26,6 +27,7 @@ pub(crate) struct Hands {
     pub(crate) state: StateFile,
     pub(crate) timers: Timers,
     pub(crate) desk: Rc<Desk>,
+    pub(crate) mounts: Rc<Counter>,
     /// Why the state file could not be written; the batch that it announces must not run then.
     pub(crate) unsaved: Option<KernelRefusal>,
     /// Set by the last effect of all.
@@ -42,6 +44,7 @@ impl Hands {
             }
             Effect::LookAtKernel => self.kernel.look(true),
             Effect::Reply(client, response) => self.desk.deliver(*client, response.clone()),
+            Effect::MountReply(client, answer) => self.mounts.deliver(*client, answer.clone()),
             Effect::SetTimer(token, after_ms) => self.timers.set(*token, Duration::from_millis(*after_ms)),
             Effect::AnswerShutdown(verdict) => self.answer_shutdown(*verdict),
             Effect::Notice(_) => {} // `tell`

@@ -25,6 +25,7 @@ pub mod args;
 pub mod cli;
 mod client;
 mod clock;
+mod controld;
 mod corosync;
 pub mod daemon;
 mod desk;

@@ -90,6 +90,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::QuorumChanged { .. }
         | Event::Delivered { .. }
         | Event::Asked(..)
+        | Event::MountAsked(..)
         | Event::ClientGone(_)
         | Event::KernelDone(..)
         | Event::KernelSeen(_)
@@ -105,6 +106,7 @@ fn done(effect: &Effect) -> Option<String> {
     match effect {
         Effect::Notice(notice) => Some(noticed(notice)),
         Effect::Reply(_, response) => Some(format!("> answer: {}", answer(response))),
+        Effect::MountReply(_, answer) => Some(format!("> answer to the mount: {answer:?}")),
         Effect::AnswerShutdown(verdict) => Some(format!("> answer to corosync: {verdict:?}").to_lowercase()),
         Effect::LeaveGroup => Some("> leave the group".into()),
         Effect::Exit(_) => Some("> exit".into()),

@@ -172,6 +172,7 @@ impl Agent {
             Event::Delivered { from, body: Ok(message) } => self.delivered(from, message, fx),
             Event::Delivered { from, body: Err(err) } => self.undecodable(from, &err.to_string(), fx),
             Event::Asked(client, ask) => self.asked(client, ask, fx),
+            Event::MountAsked(client, ask) => self.mount_asked(client, &ask, fx),
             Event::ClientGone(client) => _ = self.waiters.remove(&client),
             Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),
             Event::KernelSeen(view) => self.kernel_seen(view, fx),

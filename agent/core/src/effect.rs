@@ -1,6 +1,7 @@
 //! Everything an agent can ask for. `hands.rs` of the daemon performs these in the order given.
 
 use crate::ids::{ClientId, OpId, TimerToken};
+use crate::mount_client::MountAnswer;
 use crate::notice::Notice;
 use crate::saved::Saved;
 use proto::control::api::Response;
@@ -20,6 +21,8 @@ pub enum Effect {
     LookAtKernel,
     /// Answer a client. The connection stays open.
     Reply(ClientId, Box<Response>),
+    /// Answer a tool of a mount. The connection stays open.
+    MountReply(ClientId, MountAnswer),
     /// Ring once after so many milliseconds.
     SetTimer(TimerToken, u64),
     /// corosync's question is answered.

@@ -1,6 +1,7 @@
 //! Everything that can happen to an agent. `inputs.rs` of the daemon builds these; it wraps, it never judges.
 
 use crate::ids::{ClientId, Member, NodeId, OpId, RingId, TimerToken};
+use crate::mount_client::MountAsk;
 use crate::policy::Policy;
 use crate::saved::Saved;
 use proto::control::Ask;
@@ -57,6 +58,8 @@ pub enum Event {
     },
     /// A client of the control socket asks.
     Asked(ClientId, Ask),
+    /// A tool of a mount asked, over the ocfs2_controld socket. One client may ask again and again.
+    MountAsked(ClientId, MountAsk),
     /// A client's connection is closed.
     ClientGone(ClientId),
     /// A batch of kernel operations ended; the tree was read again after it.

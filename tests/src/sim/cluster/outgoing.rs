@@ -26,7 +26,7 @@ impl Cluster {
                 self.agenda.plan(self.now + after_ms * MS, Due::Timer { node, life, token: *token });
             }
             Effect::AnswerShutdown(ShutdownVerdict::Yes) => self.corosync.terminate(node),
-            Effect::AnswerShutdown(ShutdownVerdict::No) | Effect::Notice(_) => {}
+            Effect::AnswerShutdown(ShutdownVerdict::No) | Effect::MountReply(..) | Effect::Notice(_) => {}
         }
     }
 
