@@ -130,7 +130,7 @@ fn membership(event: Glue) -> Taken {
 }
 
 fn ours(group: &GroupName) -> bool {
-    group.as_str() == CONTROL_GROUP
+    group.as_bytes() == CONTROL_GROUP.as_bytes()
 }
 
 fn connection_of(event: &Glue) -> Option<Connection> {

@@ -133,7 +133,7 @@ impl Daemon {
         watch.into_iter().for_each(|watch| sources::configfs(watch, kernel.clone()));
 
         let probe = options.latency.as_ref().map(|_| latency::stamp as fn(cpg_glue::Probe));
-        let (glue, reports) = Glue::start(cpg_glue::Options { probe });
+        let (glue, reports) = Glue::start(cpg_glue::Options { probe, ..cpg_glue::Options::default() });
         let group = GroupName::new(CONTROL_GROUP).expect("a constant that is a group's name");
         glue.join(&group).expect("a new glue takes a first group");
         let service = Rc::new(Service::new(started_at));

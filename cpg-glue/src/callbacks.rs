@@ -32,8 +32,8 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(group: &str, probe: Option<fn(Probe)>) -> Self {
-        Self { group: group.as_bytes().to_vec(), probe, events: VecDeque::new() }
+    pub(crate) fn new(group: &[u8], probe: Option<fn(Probe)>) -> Self {
+        Self { group: group.to_vec(), probe, events: VecDeque::new() }
     }
 
     pub(crate) fn pop(&mut self) -> Option<CpgEvent> {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn given(raw: Raw<'_>) -> Vec<CpgEvent> {
-        let mut inbox = Inbox::new("g", None);
+        let mut inbox = Inbox::new(b"g", None);
         inbox.take(raw);
         std::iter::from_fn(|| inbox.pop()).collect()
     }

@@ -84,10 +84,10 @@ impl Group {
         self.phase = Phase::Opening;
         let name = self.name.clone();
         calls.submit(Some(&self.name), move |progress| {
-            let open = || Cpg::open(Inbox::new(name.as_str(), probe));
+            let open = || Cpg::open(Inbox::new(name.as_bytes(), probe));
             let joined = progress
                 .call(Call::CpgInitialize, open)
-                .and_then(|mut cpg| progress.call(Call::CpgJoin, || cpg.join(name.as_str())).map(|()| cpg));
+                .and_then(|mut cpg| progress.call(Call::CpgJoin, || cpg.join(name.as_bytes())).map(|()| cpg));
             let joined = joined.map_err(|failure| Failure { group: Some(name.clone()), ..failure });
             Done::Joined(name, joined)
         });
@@ -130,7 +130,7 @@ impl Group {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Waiting(_) => Phase::Over,
             Phase::Member(handle) => {
-                let leave = handle.handle().leave(self.name.as_str());
+                let leave = handle.handle().leave(self.name.as_bytes());
                 let name = self.name.clone();
                 calls.submit(Some(&self.name), move |progress| {
                     let result = progress.call(Call::CpgLeave, || leave.call());

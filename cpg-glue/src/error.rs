@@ -205,9 +205,14 @@ pub enum Refused {
         /// How long it is.
         len: usize,
     },
-    /// [`GROUPS_MAX`](crate::GROUPS_MAX) groups are joined.
-    #[error("group {0} would be one more than {max}", max = crate::GROUPS_MAX)]
-    TooManyGroups(GroupName),
+    /// [`Options::groups_max`](crate::Options::groups_max) groups are joined.
+    #[error("group {group} would be one more than {max}")]
+    TooManyGroups {
+        /// Which one.
+        group: GroupName,
+        /// The bound.
+        max: usize,
+    },
     /// No shutdown question is open: it was answered, or its deadline passed.
     #[error("no shutdown question is open")]
     NothingAsked,

@@ -17,7 +17,8 @@ use crate::outbound::Outbound;
 
 /// Events waiting for the daemon. At the bound nothing more is dispatched: corosync keeps the rest, nothing is dropped.
 pub const EVENTS_MAX: usize = 1024;
-/// Groups joined at once: each costs a connection, 3 MB of shared memory and a descriptor.
+/// Groups joined at once, unless [`Options`] say otherwise: each costs a connection, 3 MB of shared memory and a
+/// descriptor.
 pub const GROUPS_MAX: usize = 64;
 /// `kill_node` orders under way.
 pub const KILLS_MAX: usize = 16;
@@ -29,11 +30,19 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What can be chosen at the start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Called inside the C callbacks of CPG, before anything else: for stamps of latency. It must only look; if it
     /// panics, the connection is made anew.
     pub probe: Option<fn(Probe)>,
+    /// Groups joined at once.
+    pub groups_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { probe: None, groups_max: GROUPS_MAX }
+    }
 }
 
 /// Which callback is running.
@@ -60,8 +69,8 @@ pub struct Events {
 }
 
 /// What the commands share with the owner loop.
-#[derive(Default)]
 pub(crate) struct Shared {
+    groups_max: usize,
     pub(crate) state: RefCell<State>,
     pub(crate) wake: Notify,
 }
@@ -91,6 +100,12 @@ pub(crate) struct Want {
     pub(crate) taken_up: bool,
 }
 
+impl Shared {
+    pub(crate) fn new(groups_max: usize) -> Self {
+        Self { groups_max, state: RefCell::default(), wake: Notify::default() }
+    }
+}
+
 impl Glue {
     pub(crate) fn over(shared: Rc<Shared>) -> Self {
         Self { shared }
@@ -105,8 +120,9 @@ impl Glue {
         if state.groups.contains_key(group) {
             return Ok(());
         }
-        if state.groups.len() >= GROUPS_MAX {
-            return Err(Refused::TooManyGroups(group.clone()));
+        let max = self.shared.groups_max;
+        if state.groups.len() >= max {
+            return Err(Refused::TooManyGroups { group: group.clone(), max });
         }
         state.tickets += 1;
         let want = Want { ticket: state.tickets, queue: Outbound::default(), taken_up: false };

@@ -1,6 +1,5 @@
 //! The names corosync gives to things: nodes, members, rings, groups, and our own connections.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -96,64 +95,69 @@ impl fmt::Display for Connection {
 /// Longest name we give to a group. CPG takes 128 bytes, but corosync writes one past a 128-byte name.
 pub const GROUP_NAME_LEN_MAX: usize = 126;
 
-/// The name of a group of ours: 1 to 126 bytes of printable ASCII.
+/// The name of a group to join: 1 to 126 bytes. Cheap to clone.
 ///
-/// No NUL, because corosync keys its tables by the C string and then tells only one of the groups that share it.
-/// Cheap to clone.
+/// No NUL in it but at the end of a [`foreign`](GroupName::foreign) one, because corosync keys its tables by the C
+/// string and then tells only one of the groups that share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct GroupName(Arc<str>);
+#[serde(try_from = "RawName", into = "RawName")]
+pub struct GroupName(Arc<[u8]>);
 
-/// A text that cannot name a group of ours.
+/// Bytes that cannot name a group to join; shown with C escapes.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("group name {0:?} is not 1 to {GROUP_NAME_LEN_MAX} bytes of printable ASCII")]
+#[error("group name \"{0}\" is not 1 to {GROUP_NAME_LEN_MAX} bytes of what such a name may hold")]
 pub struct InvalidGroupName(pub String);
 
 impl GroupName {
     /// Takes a name that both corosync and every C program will spell the same way.
     pub fn new(name: &str) -> Result<Self, InvalidGroupName> {
-        let fits = (1..=GROUP_NAME_LEN_MAX).contains(&name.len());
-        if fits && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        Self::of(name.as_bytes(), |byte| byte.is_ascii_graphic() || byte == b' ')
+    }
+
+    /// Takes a name that other programs have chosen: any bytes, and perhaps one NUL, at the end, that counts. Two
+    /// groups that differ in that NUL alone are mixed by corosync; what is of the other one is told as
+    /// [`Oddity::OtherGroup`](crate::Oddity::OtherGroup).
+    pub fn foreign(name: &[u8]) -> Result<Self, InvalidGroupName> {
+        let text = name.strip_suffix(b"\0").unwrap_or(name);
+        Self::of(text, |byte| byte != 0).and_then(|_| Self::of(name, |_| true))
+    }
+
+    fn of(name: &[u8], allowed: impl Fn(u8) -> bool) -> Result<Self, InvalidGroupName> {
+        if (1..=GROUP_NAME_LEN_MAX).contains(&name.len()) && name.iter().copied().all(allowed) {
             Ok(Self(name.into()))
         } else {
-            Err(InvalidGroupName(name.to_owned()))
+            Err(InvalidGroupName(name.escape_ascii().to_string()))
         }
     }
 
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
+    /// The name as libcpg has it.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl TryFrom<String> for GroupName {
+impl TryFrom<RawName> for GroupName {
     type Error = InvalidGroupName;
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        Self::new(&name)
+    fn try_from(RawName(name): RawName) -> Result<Self, Self::Error> {
+        Self::foreign(&name)
     }
 }
 
-impl From<GroupName> for String {
+impl From<GroupName> for RawName {
     fn from(name: GroupName) -> Self {
-        name.0.as_ref().to_owned()
-    }
-}
-
-impl Borrow<str> for GroupName {
-    fn borrow(&self) -> &str {
-        &self.0
+        Self(name.0.to_vec())
     }
 }
 
 impl fmt::Display for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.escape_ascii().fmt(f)
     }
 }
 
 impl fmt::Debug for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        write!(f, "\"{self}\"")
     }
 }
 
@@ -182,10 +186,19 @@ mod tests {
 
     #[test]
     fn a_group_name_is_short_printable_ascii() {
-        assert_eq!(GroupName::new("ocfs2:A1").unwrap().as_str(), "ocfs2:A1");
+        assert_eq!(GroupName::new("ocfs2:A1").unwrap().as_bytes(), b"ocfs2:A1");
         assert!(GroupName::new(&"n".repeat(126)).is_ok());
         for bad in ["", "x\0", "gr\u{fc}n", "line\n", &"n".repeat(127)] {
-            assert_eq!(GroupName::new(bad), Err(InvalidGroupName(bad.to_owned())));
+            assert_eq!(GroupName::new(bad), Err(InvalidGroupName(bad.as_bytes().escape_ascii().to_string())));
+        }
+    }
+
+    #[test]
+    fn a_foreign_name_may_hold_any_byte_and_end_in_one_nul() {
+        assert_eq!(GroupName::foreign(b"1_\xe9\0").unwrap().as_bytes(), b"1_\xe9\0");
+        assert_ne!(GroupName::foreign(b"groupd\0").unwrap(), GroupName::new("groupd").unwrap());
+        for bad in [&b""[..], b"\0", b"a\0b", b"a\0\0", &[b'n'; 127]] {
+            assert!(GroupName::foreign(bad).is_err(), "{}", bad.escape_ascii());
         }
     }
 

@@ -10,8 +10,8 @@ use crate::ids::GroupName;
 /// Longest message that is taken. Far below the 1 MB at which libcpg begins to cut messages into pieces, and then
 /// blocks for up to a second and fails under churn.
 pub const MESSAGE_LEN_MAX: usize = 64 * 1024;
-/// Messages waiting in one group.
-pub const OUTBOUND_MESSAGES_MAX: usize = 1024;
+/// Messages waiting in one group: room for a few words about each of a thousand things at once.
+pub const OUTBOUND_MESSAGES_MAX: usize = 8192;
 /// Bytes waiting in one group.
 pub const OUTBOUND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Messages accepted by corosync that have not come back. More than any queue of corosync holds at small sizes, and it

@@ -53,7 +53,7 @@ impl Glue {
     /// # Panics
     /// Outside [`run_on_owner_thread`](crate::run_on_owner_thread) or another `LocalSet`.
     pub fn start(options: Options) -> (Self, Events) {
-        let shared = Rc::new(Shared::default());
+        let shared = Rc::new(Shared::new(options.groups_max));
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
         let owner = Owner {
             shared: shared.clone(),

@@ -191,14 +191,14 @@ impl<S: Sink> Cpg<S> {
     }
 
     /// Asks to join. Blocks as long as corosync is stopped.
-    pub(crate) fn join(&mut self, group: &str) -> Result<(), Code> {
+    pub(crate) fn join(&mut self, group: &[u8]) -> Result<(), Code> {
         let name = Name::of(group);
         // SAFETY: the name is valid for the call.
         Code(unsafe { cpg_join(self.handle, &name) }).ok()
     }
 
     /// A leave that another thread can call while this one goes on dispatching.
-    pub(crate) fn leave(&self, group: &str) -> Leave {
+    pub(crate) fn leave(&self, group: &[u8]) -> Leave {
         Leave { handle: self.handle, name: Name::of(group) }
     }
 
@@ -323,10 +323,10 @@ impl Name {
     const EMPTY: Self = Self { length: 0, value: [0; NAME_LEN_MAX] };
 
     /// A name that [`GroupName`](crate::GroupName) has checked; anything longer is cut.
-    fn of(group: &str) -> Self {
+    fn of(group: &[u8]) -> Self {
         let mut name = Self::EMPTY;
         let length = group.len().min(NAME_LEN_MAX);
-        name.value[..length].copy_from_slice(&group.as_bytes()[..length]);
+        name.value[..length].copy_from_slice(&group[..length]);
         name.length = u32::try_from(length).unwrap_or(0);
         name
     }
@@ -483,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_name_is_its_length_not_its_nul_and_never_more_than_its_array() {
-        let mut name = Name::of("x");
+        let mut name = Name::of(b"x");
         name.length = 2;
         assert_eq!(unsafe { group(&name) }, b"x\0");
         let full = Name { length: 128, value: [b'n'; 128] };
@@ -506,7 +506,7 @@ mod tests {
     #[test]
     fn a_callback_of_an_unknown_handle_is_dropped() {
         unsafe { give(ptr::null_mut::<Guarded<Kept>>(), message(b"g", b"lost")) };
-        deliver::<Kept>(u64::MAX, &Name::of("g"), 1, 1, ptr::null_mut(), 0);
+        deliver::<Kept>(u64::MAX, &Name::of(b"g"), 1, 1, ptr::null_mut(), 0);
         confchg::<Kept>(u64::MAX, ptr::null(), ptr::null(), 9, ptr::null(), 9, ptr::null(), 9);
         totem::<Kept>(u64::MAX, Ring { nodeid: 1, seq: 4 }, 9, ptr::null());
     }

@@ -163,7 +163,7 @@ fn a_leave_ends_with_our_own_view_and_a_new_join_is_a_new_handle() {
         programs[1].tell("join h");
         programs[1].tell("leave h");
         programs[1].expect("Left h", |event| {
-            matches!(event, Event::Left { group, .. } if group.as_str() == "h").then_some(())
+            matches!(event, Event::Left { group, .. } if group.as_bytes() == b"h").then_some(())
         });
     }
     assert_loop_was_free(&mut programs[1]);

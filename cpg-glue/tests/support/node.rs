@@ -55,7 +55,7 @@ struct Program {
 /// Runs until `Closed`.
 pub(crate) fn main() {
     cpg_glue::run_on_owner_thread("node", async || {
-        let (glue, events) = Glue::start(Options { probe: Some(panic_if_told) });
+        let (glue, events) = Glue::start(Options { probe: Some(panic_if_told), ..Options::default() });
         run(glue, events).await;
     })
     .expect("the owner thread runs");
