@@ -123,7 +123,8 @@ class Corosync:
         self._do(node, ["corosync-cfgtool", "-R"])
 
     def start(self, node):
-        self._do(node, WITHOUT_LOCKING + ["corosync"], START_S)
+        is_service = self.state.settings.init == "systemd"
+        self._do(node, ["systemctl", "start", "corosync"] if is_service else WITHOUT_LOCKING + ["corosync"], START_S)
 
     def kill(self, node, name="KILL"):
         """KILL, STOP or CONT to corosync alone; the kernel and everything else on the node go on."""

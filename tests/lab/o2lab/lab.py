@@ -286,6 +286,7 @@ class Lab:
         asked = {"quorum.txt": "corosync-quorumtool -s", "cpg.txt": "corosync-cpgtool -n", "dmesg.txt": "dmesg",
                  "processes.txt": "ps axo pid,ppid,stat,wchan:32,args || ls /proc",
                  "mounts.txt": "cat /proc/mounts",
+                 "journal.txt": "test ! -d /run/systemd/system || journalctl -b -o short-monotonic --no-pager",
                  "tree.txt": "cd /sys/kernel/config && find . -type f | while read -r f; do "
                              "echo \"$f: $(cat $f 2>&1)\"; done",
                  "status.json": "o2cpg -o json status"}

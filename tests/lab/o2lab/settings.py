@@ -18,6 +18,7 @@ class Settings:
     disk_flags: str = "c"           # c: shared; add s for O_SYNC on the host
     modprobe: str = "configfs,ipv6"      # modules a guest loads at boot, comma-separated
     cmdline: str = ""               # more words for the guest kernel
+    init: str = "server"            # what a guest's first process becomes: guest/server, or systemd
     pin: int = 1                    # one host CPU per guest kernel: 2 to 4 times faster
     uml: str = "/usr/bin/linux.uml"
     modules: str = "/usr/lib/uml/modules"

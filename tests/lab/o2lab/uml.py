@@ -63,5 +63,5 @@ def kernel_words(node, state, settings):
     env = {"LAB_NODE": node, "LAB_KIND": "uml", "LAB_SHARE": state.share, "LAB_PORT": PORT,
            "LAB_IP": cluster_address(node), "LAB_IP6": cluster_address6(node), "LAB_MIP": lab_address(node),
            "LAB_IF": "vec0", "LAB_MIF": "vec1", "LAB_MODULES": settings.modules,
-           "LAB_MODPROBE": settings.modprobe}
+           "LAB_MODPROBE": settings.modprobe, "LAB_INIT": settings.init}
     return words + ["%s=%s" % item for item in env.items()]

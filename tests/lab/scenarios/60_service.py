@@ -1,0 +1,149 @@
+"""As a service of systemd: ready at boot before volumes are mounted, back after a crash or a hang, never stopped under a
+mounted volume, and at shutdown gone after the volumes and before corosync."""
+import os
+import re
+
+from o2lab import ocfs2, wait
+from o2lab.scenario import Cluster, expect, expect_in
+
+SUITES = {"systemd": Cluster(1, mkfs=ocfs2.MKFS, settings=(("init", "systemd"), ("mem", "384M")))}
+PROGRAMS = ocfs2.PROGRAMS
+LIMIT_S = 120
+NODE = 1
+SOON_S = 20
+OFF_S = 40
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
+UNIT = os.path.join(PROJECT, "packaging", "systemd", "o2cpgd.service")
+# Without udev no device unit ever gets ready, so the volume is named by a path outside /dev.
+FILES = {
+    "etc/o2cpg/o2cpg.toml": ocfs2.CONFIG,
+    "etc/fstab": "/disk /mnt/shared ocfs2 _netdev 0 0\n",
+    "etc/systemd/system/o2cpgd.service.d/test.conf": "[Service]\nWatchdogSec=6\n",
+}
+LINKS = {
+    "disk": "/dev/ubda",
+    "etc/systemd/system/multi-user.target.wants/o2cpgd.service": "/usr/lib/systemd/system/o2cpgd.service",
+}
+PIN = "ocfs2 volume mounted on " + ocfs2.MOUNT
+
+
+def run(lab):
+    install(lab)
+    lab.off(NODE)
+    lab.start(NODE)
+    boot(lab)
+    mounted = mount_id(lab)
+    crash(lab)
+    hang(lab)
+    corosync_restarted(lab)
+    expect("through all of this the volume was never unmounted", mounted, mount_id(lab))
+    stop(lab)
+    shutdown(lab)
+
+
+def install(lab):
+    """Into the tree of files that a node copies over its own at boot."""
+    root = os.path.join(lab.state.share, "root")
+    lab.share(*(os.path.join(lab.state.share, "bin", name) for name in PROGRAMS), into="root/usr/sbin")
+    lab.share(UNIT, into="root/usr/lib/systemd/system")
+    for path, text in FILES.items():
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        with open(os.path.join(root, path), "w") as target:
+            target.write(text)
+    for path, to in LINKS.items():
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        os.symlink(to, os.path.join(root, path))
+
+
+def boot(lab):
+    """Nobody but the unit's own lines has put anything in order here."""
+    lab.run(NODE, "systemctl is-system-running --wait", seconds=60)
+    expect("the service", "active", show(lab, "ActiveState"))
+    expect("the volume of fstab", [ocfs2.MOUNT], ocfs2.mounts(lab, NODE))
+    since = [int(show(lab, "ActiveEnterTimestampMonotonic", unit)) for unit in
+             ("corosync.service", "o2cpgd.service", "mnt-shared.mount")]
+    expect("corosync, then o2cpgd, then the volume", sorted(since), since)
+    until_status(lab, "ready: 1/1 nodes, table 1, pinned by 2")
+    namespaces = lab.run(NODE, "readlink /proc/1/ns/mnt /proc/$(pidof o2cpgd)/ns/mnt").split()
+    expect("mount namespaces of systemd and o2cpgd", 1, len(set(namespaces)))
+
+
+def crash(lab):
+    restarted(lab, "KILL", "Failed with result 'signal'")
+
+
+def hang(lab):
+    """It stands still, so it gives no sign of life: systemd aborts it."""
+    restarted(lab, "STOP", "Failed with result 'watchdog'")
+
+
+def restarted(lab, signal, verdict):
+    """systemd starts another one, which adopts everything and changes nothing."""
+    pid, restarts = lab.agent.pid(NODE), int(show(lab, "NRestarts"))
+    lab.agent.signal(NODE, signal)
+    wait.until(lambda: int(show(lab, "NRestarts")) == restarts + 1, SOON_S, "systemd starts it again")
+    expect_in("systemd says why", verdict, journal(lab, "-t systemd"))
+    lab.wait_for(NODE, "systemctl is-active o2cpgd && o2cpg wait --for ready", SOON_S)
+    expect("it is another process", True, lab.agent.pid(NODE) not in (None, pid))
+    verdicts = [one["verdict"] for one in ocfs2.status(lab, NODE)["adopted"] if one["thing"].split()[0] != "region"]
+    expect("the cluster and its entry", ["adopted", "adopted"], verdicts)
+    expect("operations of the new daemon", 0, ocfs2.kernel_ops(lab, NODE))
+    writes(lab)
+
+
+def corosync_restarted(lab):
+    """As a package upgrade does. Debian's unit stops it without asking anybody."""
+    pid = lab.agent.pid(NODE)
+    lab.run(NODE, "systemctl restart corosync", seconds=30)
+    lab.wait_for(NODE, "o2cpg wait --for ready", SOON_S)
+    expect("the same o2cpgd", pid, lab.agent.pid(NODE))
+    writes(lab)
+
+
+def stop(lab):
+    pid = lab.agent.pid(NODE)
+    lab.run(NODE, "systemctl stop --no-block o2cpgd")
+    lab.wait_for(NODE, lambda: PIN in journal(lab, "-t o2cpg"), SOON_S, "the journal says what pins it")
+    expect_in("and what to do", "umount " + ocfs2.MOUNT, journal(lab, "-t o2cpg"))
+    until_status(lab, "pinned")
+    expect("the service is left running", ("deactivating", pid), (show(lab, "ActiveState"), lab.agent.pid(NODE)))
+    expect("its members are told nothing else", "ready", lab.run(NODE, "o2cpg wait --for ready"))
+    writes(lab)
+    lab.run(NODE, ["umount", ocfs2.MOUNT])
+    wait.until(lambda: show(lab, "ActiveState") == "inactive", SOON_S, "it stops when nothing needs it")
+    expect("how it ended", "success", show(lab, "Result"))
+
+
+def shutdown(lab):
+    """With the volume mounted, by hand and behind systemd's back."""
+    lab.run(NODE, "systemctl start o2cpgd && mount.ocfs2 /dev/ubda " + ocfs2.MOUNT, seconds=60)
+    until_status(lab, "ready: 1/1 nodes, table 1, pinned by 2")
+    seen = len(lab.console(NODE))
+    lab.run(NODE, "systemctl --no-block poweroff")
+    wait.until(lambda: not lab.processes.alive(NODE), OFF_S, "the node is off")
+    said = re.findall(r"systemd\[1\]: ((?:Unmounted|Stopped) \S+)", lab.console(NODE)[seen:])
+    order = ["Unmounted mnt-shared.mount", "Stopped o2cpgd.service", "Stopped corosync.service"]
+    expect("the order of the shutdown", order, [line for line in said if line in order])
+
+
+def show(lab, fact, unit="o2cpgd"):
+    return lab.run(NODE, "systemctl show --value -p %s %s" % (fact, unit))
+
+
+def until_status(lab, text):
+    """What `systemctl status` shows of the daemon's own line."""
+    lab.wait_for(NODE, lambda: text in show(lab, "StatusText"), SOON_S, "the line of status has %r" % text)
+
+
+def journal(lab, words):
+    return lab.run(NODE, "journalctl -b -u o2cpgd -o cat --no-pager " + words)
+
+
+def mount_id(lab):
+    """The kernel's number of the mount: another one if it was ever unmounted."""
+    return lab.run(NODE, "awk '/ - ocfs2 / {print $1}' /proc/self/mountinfo").split()
+
+
+def writes(lab):
+    lab.run(NODE, "date > %s/file && sync %s/file" % (ocfs2.MOUNT, ocfs2.MOUNT))
