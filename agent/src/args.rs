@@ -41,6 +41,10 @@ pub struct Args {
     /// Tests only: wait so long before each batch of kernel operations.
     #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
     pub test_kernel_delay_ms: u64,
+    /// Tests only: open the sockets of ocfs2_controld and o2cb_controld whatever the node tree is, with PREFIX before
+    /// their names.
+    #[arg(long, value_name = "PREFIX", hide = true)]
+    pub test_controld: Option<String>,
     /// Bench only: write there, at the end, how long each event took from corosync's callback to its effects.
     #[arg(long, value_name = "FILE", hide = true)]
     pub test_latency: Option<PathBuf>,
@@ -75,6 +79,7 @@ impl Args {
             socket: self.socket.unwrap_or_else(|| self.run_dir.join("control.sock")),
             run_dir: self.run_dir,
             kernel_delay: Duration::from_millis(self.test_kernel_delay_ms),
+            controld_prefix: self.test_controld,
             latency: self.test_latency,
         }
     }

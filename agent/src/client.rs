@@ -124,7 +124,8 @@ impl Conversation {
             | Ask::Pin { .. }
             | Ask::Unpin { .. }
             | Ask::Groups
-            | Ask::Forget { .. }) => self.ask_core(ask, within).await,
+            | Ask::Forget { .. }
+            | Ask::AckDead { .. }) => self.ask_core(ask, within).await,
         }
     }
 
@@ -224,6 +225,11 @@ fn only_looks(ask: &Ask) -> bool {
         | Ask::Config
         | Ask::CpgList
         | Ask::Groups => true,
-        Ask::Pin { .. } | Ask::Unpin { .. } | Ask::Log(Some(_)) | Ask::Dump | Ask::Forget { .. } => false,
+        Ask::Pin { .. }
+        | Ask::Unpin { .. }
+        | Ask::Log(Some(_))
+        | Ask::Dump
+        | Ask::Forget { .. }
+        | Ask::AckDead { .. } => false,
     }
 }

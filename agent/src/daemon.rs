@@ -1,7 +1,7 @@
 //! The loop: next event → record → core → perform.
 
 use crate::clock;
-use crate::controld::Counter;
+use crate::controld::{self, Counter};
 use crate::corosync::Corosync;
 use crate::desk::Desk;
 use crate::hands::Hands;
@@ -48,6 +48,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// Tests only: wait so long before each batch of kernel operations.
     pub kernel_delay: Duration,
+    /// Tests only: what stands before the names of the old daemons' sockets; they are opened then on any backend.
+    pub controld_prefix: Option<String>,
     /// Bench only: the file for latencies.
     pub latency: Option<PathBuf>,
 }
@@ -64,6 +66,9 @@ pub enum Error {
     /// The control socket.
     #[error(transparent)]
     Socket(#[from] sockets::Error),
+    /// The sockets of the old daemons.
+    #[error(transparent)]
+    Controld(#[from] controld::listen::Error),
     /// The node tree.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
@@ -139,6 +144,7 @@ impl Daemon {
         let service = Rc::new(Service::new(started_at));
         let timers = Timers::default();
         let started = started(&options, &in_force, &run_dir, found.clone(), started_at.0)?;
+        let controld_prefix = controld_prefix(&options, &in_force);
         let mut daemon = Daemon {
             core: Agent::new(),
             fx: Effects::default(),
@@ -178,6 +184,9 @@ impl Daemon {
         };
         daemon.handle(Event::Started(Box::new(started)));
         sockets::listen(&daemon.socket, &daemon._run_dir, &desk)?;
+        if let Some(prefix) = controld_prefix {
+            controld::open(&prefix, daemon._run_dir.group(), &desk, &daemon.hands.mounts)?;
+        }
         daemon.service.lose_patience_later();
         Ok(daemon)
     }
@@ -250,6 +259,12 @@ fn ground(options: &Options, in_force: &Settings) -> Result<(RunDir, Rc<RefCell<
         .map_err(|source| Error::Recorder { path: folder, source })?;
     let recorder = Rc::new(RefCell::new(recorder));
     Ok((run_dir, recorder))
+}
+
+/// A model has no volumes: the tools of this machine do not mean it.
+fn controld_prefix(options: &Options, in_force: &Settings) -> Option<String> {
+    let real = matches!(options.backend, Choice::Kernel(_)).then(String::new);
+    options.controld_prefix.clone().or(real).filter(|_| in_force.controld)
 }
 
 fn is_local(found: &KernelView) -> bool {

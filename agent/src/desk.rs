@@ -57,13 +57,23 @@ impl Desk {
         }
     }
 
+    /// An id that no client of any socket has had before.
+    pub(crate) fn new_client(&self) -> ClientId {
+        self.last_id.set(self.last_id.get() + 1);
+        ClientId(self.last_id.get())
+    }
+
+    /// Tells the core what a client did. Waits while the core has much to do; that client waits with it.
+    pub(crate) async fn report(&self, event: Event) {
+        _ = self.inputs.send(Input::Event(event)).await;
+    }
+
     /// Asks the core. Dropping the question without its answer takes it back.
     pub(crate) async fn ask(self: &Rc<Self>, ask: Ask) -> Question {
-        let id = ClientId(self.last_id.get() + 1);
-        self.last_id.set(id.0);
+        let id = self.new_client();
         let (sender, answer) = oneshot::channel();
         self.waiting.borrow_mut().insert(id, sender);
-        _ = self.inputs.send(Input::Event(Event::Asked(id, ask))).await;
+        self.report(Event::Asked(id, ask)).await;
         Question { id, answer, desk: self.clone() }
     }
 
@@ -74,9 +84,14 @@ impl Desk {
         }
     }
 
+    /// Something the shell did for the core has ended.
+    pub(crate) async fn tell_core(&self, event: Event) {
+        _ = self.inputs.send(Input::Event(event)).await;
+    }
+
     async fn take_back(&self, id: ClientId) {
         if self.waiting.borrow_mut().remove(&id).is_some() {
-            _ = self.inputs.send(Input::Event(Event::ClientGone(id))).await;
+            self.report(Event::ClientGone(id)).await;
         }
     }
 

@@ -3,20 +3,22 @@
 
 use crate::controld::Counter;
 use crate::desk::Desk;
+use crate::fence;
 use crate::kernel::Kernel;
 use crate::run_dir::StateFile;
 use crate::telemetry;
 use crate::timers::Timers;
-use agent_core::Effect;
 use agent_core::effect::{Exit, ShutdownVerdict};
 use agent_core::event::KernelRefusal;
-use agent_core::ids::Tick;
+use agent_core::ids::{NodeId, Tick};
 use agent_core::notice::Notice;
 use agent_core::saved::Saved;
+use agent_core::{Effect, Event};
 use cpg_glue::{Glue, GroupName, Verdict};
-use proto::peer::Message;
+use proto::peer::{Message, VolumeId};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::task::spawn_local;
 use tracing::{debug, warn};
 
 /// What the effects act on.
@@ -42,6 +44,10 @@ impl Hands {
             Effect::Kernel(op, ops) => {
                 self.kernel.apply(*op, self.unsaved.clone().map_or_else(|| Ok(ops.clone()), Err))
             }
+            Effect::Control(op, ops) => self.kernel.control(*op, ops.clone()),
+            Effect::Fence(node, name) => self.fence(*node, name.clone()),
+            Effect::KillNode(node, why) => self.kill_node(*node, why),
+            Effect::Publish(volume, on) => self.publish(*volume, *on),
             Effect::LookAtKernel => self.kernel.look(true),
             Effect::Reply(client, response) => self.desk.deliver(*client, response.clone()),
             Effect::MountReply(client, answer) => self.mounts.deliver(*client, answer.clone()),
@@ -81,6 +87,32 @@ impl Hands {
             what: format!("write the state file ({error})"),
         };
         self.unsaved = self.state.write(saved).err().map(refusal);
+    }
+
+    /// The end of the program comes back as an event.
+    fn fence(&self, node: NodeId, name: String) {
+        let settings = self.desk.settings.borrow();
+        let (program, within) = (settings.in_force().fence_command.clone(), settings.in_force().fence_timeout);
+        let desk = self.desk.clone();
+        spawn_local(async move {
+            let result = fence::run(&program, node, &name, within).await;
+            desk.tell_core(Event::FenceEnded(node, result)).await;
+        });
+    }
+
+    fn kill_node(&self, node: NodeId, why: &str) {
+        if let Err(refused) = self.glue.kill_node(cpg_glue::NodeId(node.0), why) {
+            warn!(%node, %refused, "corosync could not be asked to end the node");
+        }
+    }
+
+    /// For people: what cannot be shown changes nothing.
+    fn publish(&self, volume: VolumeId, on: bool) {
+        let Ok(group) = GroupName::new(&format!("ocfs2:{volume}")) else { return };
+        let shown = if on { self.glue.join(&group) } else { self.glue.leave(&group) };
+        if let Err(refused) = shown {
+            debug!(%volume, on, %refused, "the group of the volume is not shown as it is");
+        }
     }
 
     fn answer_shutdown(&self, verdict: ShutdownVerdict) {

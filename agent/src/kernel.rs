@@ -3,13 +3,15 @@
 //! A store can block for seconds and cannot be interrupted, so all of it happens here and nowhere else. One job after
 //! another, in the order they came.
 
+mod control;
 mod model_dir;
 mod modules;
 mod mounts;
+mod stack;
 mod watch;
 
 use agent_core::Event;
-use agent_core::event::{KernelOutcome, KernelRefusal, KernelView};
+use agent_core::event::{ControlOp, KernelOutcome, KernelRefusal, KernelView};
 use agent_core::ids::OpId;
 use configfs::{Backend, Op};
 use std::io;
@@ -26,8 +28,9 @@ use model_dir::ModelDir;
 use mounts::Mounts;
 pub(crate) use watch::Watch;
 
-/// Jobs under way: the core has one batch in the kernel at a time, looks are put together, and two more for luck.
-const JOBS_MAX: usize = 4;
+/// Jobs under way: the core has one batch in the kernel and one with the control device at a time, looks are put
+/// together, and two more for luck.
+const JOBS_MAX: usize = 5;
 
 /// Which tree is worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub enum Error {
 enum Job {
     /// Do these and report; `Err`: nothing is to be done, report that.
     Apply(OpId, Result<Vec<Op>, KernelRefusal>),
+    /// Do these with the control device and report.
+    Control(OpId, Vec<ControlOp>),
     /// Report what is there. Unasked looks report only what is new.
     Look { asked: bool },
 }
@@ -101,6 +106,8 @@ impl Kernel {
         let mut worker = Worker {
             tree,
             mounts: Mounts::of(choice),
+            stack: stack::Place::of(choice),
+            control: control::Control::default(),
             watch: watch.as_ref().map(Watch::again),
             delay,
             last: KernelView::default(),
@@ -119,6 +126,14 @@ impl Kernel {
     pub(crate) fn apply(&self, op: OpId, ops: Result<Vec<Op>, KernelRefusal>) {
         let taken = self.jobs.try_send(Job::Apply(op, ops));
         taken.expect("the core has one batch in the kernel at a time, and the thread lives as long as the daemon");
+    }
+
+    /// Hands over what the control device is to do. Its end is [`Event::ControlDone`].
+    pub(crate) fn control(&self, op: OpId, ops: Vec<ControlOp>) {
+        let taken = self.jobs.try_send(Job::Control(op, ops));
+        taken.expect(
+            "the core has one thing with the control device at a time, and the thread lives as long as the daemon",
+        );
     }
 
     /// Asks for a look; several are put together. Its end is [`Event::KernelSeen`].
@@ -169,6 +184,8 @@ impl Tree {
 struct Worker {
     tree: Tree,
     mounts: Mounts,
+    stack: stack::Place,
+    control: control::Control,
     watch: Option<Watch>,
     delay: Duration,
     last: KernelView,
@@ -181,6 +198,7 @@ impl Worker {
         while let Ok(job) = jobs.recv() {
             let event = match job {
                 Job::Apply(op, ops) => Some(Event::KernelDone(op, self.apply(ops))),
+                Job::Control(op, ops) => Some(Event::ControlDone(op, self.control.perform(&ops))),
                 Job::Look { asked } => {
                     look_is_queued.store(false, Ordering::Release);
                     let before = self.last.clone();
@@ -211,7 +229,8 @@ impl Worker {
         self.tree.refresh();
         let tree = Some(self.read());
         let mounts = self.mounts.read().map_err(|error| warn!(%error, "the mounts cannot be read")).ok();
-        self.last = KernelView { tree, mounts };
+        let stack = Some(self.stack.read(self.control.is_open()));
+        self.last = KernelView { tree, mounts, stack };
         self.last.clone()
     }
 

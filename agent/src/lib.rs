@@ -15,6 +15,7 @@
 //! | `inputs`, `corosync`, `resolve`, `sources`, `timers`, `pulse` | decode: what happens → events |
 //! | `hands`, [`kernel`], `run_dir` | act: effects → the world |
 //! | [`sockets`], `client`, `desk`, `events` | the control socket, and what the shell itself answers there |
+//! | [`controld`] | the sockets of ocfs2_controld and o2cb_controld |
 //! | [`recorder`], [`replay`] | the flight recorder, and stepping through what it holds |
 //! | [`telemetry`], `service` | the log; what the service manager is told |
 //! | `mountinfo`, `superblock`, `clock` | formats and clocks of the machine |
@@ -25,11 +26,12 @@ pub mod args;
 pub mod cli;
 mod client;
 mod clock;
-mod controld;
+pub mod controld;
 mod corosync;
 pub mod daemon;
 mod desk;
 mod events;
+mod fence;
 mod hands;
 mod inputs;
 pub mod kernel;

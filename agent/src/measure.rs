@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     fn power_on(&mut self, id: u32) {
-        self.start(id, KernelView { tree: Some(Ok(None)), mounts: Some(vec![]) });
+        self.start(id, KernelView { tree: Some(Ok(None)), mounts: Some(vec![]), stack: None });
     }
 
     fn start(&mut self, id: u32, kernel: KernelView) {

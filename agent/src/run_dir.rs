@@ -80,6 +80,11 @@ impl RunDir {
         share(socket, SOCKET_MODE, self.group).map_err(failed)
     }
 
+    /// Who besides root may look.
+    pub(crate) fn group(&self) -> Option<Gid> {
+        self.group
+    }
+
     pub(crate) fn state_file(&self) -> StateFile {
         StateFile::at(&self.path)
     }

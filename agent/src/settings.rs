@@ -12,6 +12,7 @@ use agent_core::policy::Policy;
 use configfs::Invalid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fmt, io};
 
 pub use live::{Changed, Live};
@@ -131,6 +132,10 @@ type Values = BTreeMap<String, (String, Origin)>;
 pub struct Settings {
     /// What the core needs.
     pub policy: Policy,
+    /// The fence program; used with `fence = "command"`.
+    pub fence_command: String,
+    /// How long it may run.
+    pub fence_timeout: Duration,
     /// Which `ringN_addr` of the nodelist o2net uses.
     pub link: u8,
     /// Whether modules are loaded and configfs is mounted where they are not.
@@ -141,6 +146,8 @@ pub struct Settings {
     pub log_level: String,
     /// Who besides root may look; `None`: haclient if it exists.
     pub control_group: Option<String>,
+    /// Whether tools and programs made for ocfs2_controld and o2cb_controld are served on their sockets.
+    pub controld: bool,
     /// Bound of the flight recorder.
     pub recorder_size_bytes: u64,
     values: Values,
@@ -163,11 +170,14 @@ impl Settings {
     fn checked(values: Values) -> Result<Settings, Error> {
         let mut settings = Settings {
             policy: Policy::default(),
+            fence_command: String::new(),
+            fence_timeout: Duration::from_secs(60),
             link: 0,
             modprobe: true,
             lock_memory: false,
             log_level: String::new(),
             control_group: None,
+            controld: true,
             recorder_size_bytes: 0,
             values: BTreeMap::new(),
         };

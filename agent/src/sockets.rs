@@ -18,7 +18,7 @@ const CLIENTS_MAX: usize = 64;
 /// Connections of others than root.
 const OTHERS_MAX: usize = 48;
 /// After an accept that failed (no descriptors left), to give somebody time to close one.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -98,17 +98,17 @@ fn is_root(stream: &UnixStream) -> Option<bool> {
 
 /// A number of seats.
 #[derive(Clone)]
-struct Seats(Rc<Cell<usize>>);
+pub(crate) struct Seats(Rc<Cell<usize>>);
 
 /// A seat taken; free again when dropped.
-struct Seat(Rc<Cell<usize>>);
+pub(crate) struct Seat(Rc<Cell<usize>>);
 
 impl Seats {
-    fn of(number: usize) -> Seats {
+    pub(crate) fn of(number: usize) -> Seats {
         Seats(Rc::new(Cell::new(number)))
     }
 
-    fn take(&self) -> Option<Seat> {
+    pub(crate) fn take(&self) -> Option<Seat> {
         let left = self.0.get().checked_sub(1)?;
         self.0.set(left);
         Some(Seat(self.0.clone()))

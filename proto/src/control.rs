@@ -104,6 +104,13 @@ pub enum Ask {
         /// Name or nodeid.
         node: String,
     },
+    /// A person says that a node is dead and writes no more: opens its fence gate. [`api::Done`].
+    AckDead {
+        /// Name or nodeid.
+        node: String,
+        /// The user who says so.
+        by: String,
+    },
 }
 
 /// What [`Ask::Wait`] waits for.

@@ -8,7 +8,12 @@ mod encode;
 mod fields;
 pub mod limits;
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt, net::Ipv4Addr};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::Ipv4Addr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +97,10 @@ pub enum Body {
     Probe(u64),
     /// Last message of an agent that leaves on purpose, with the reason.
     Goodbye(String),
+    /// The volumes in use on the sender's node have changed.
+    Volumes(BTreeSet<VolumeId>),
+    /// The fence gate of a dead node is open.
+    Fenced(Fenced),
 }
 
 /// One run of an agent. A known node with a new incarnation is a leave and a join.
@@ -145,6 +154,42 @@ pub struct Hello {
     pub incomplete: bool,
     /// It was live without quorum while others went on, and is still live.
     pub cut_off: bool,
+    /// In use on its node, or about to be.
+    pub volumes: BTreeSet<VolumeId>,
+}
+
+/// An OCFS2 volume: the 16 bytes of its superblock's uuid. Shown as 32 capital hex digits, as the tools write it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VolumeId(#[serde(with = "crate::json::hex")] pub [u8; 16]);
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+    }
+}
+
+impl std::str::FromStr for VolumeId {
+    type Err = String;
+
+    /// 32 hex digits of either case; anything else is said back.
+    fn from_str(text: &str) -> Result<VolumeId, String> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
+        let digits: Option<Vec<u8>> = text.bytes().map(digit).collect();
+        let bytes =
+            digits.map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, it| sum << 4 | it)).collect());
+        let bytes: Option<[u8; 16]> =
+            bytes.filter(|_| text.len() == 32).and_then(|bytes: Vec<u8>| bytes.try_into().ok());
+        bytes.map(VolumeId).ok_or_else(|| format!("{text:?} is not a volume's uuid: 32 hex digits"))
+    }
+}
+
+/// A dead node writes no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fenced {
+    /// corosync's node id.
+    pub nodeid: u32,
+    /// The program, or the person who said so.
+    pub by: String,
 }
 
 /// One node as o2cb knows it. Only representable on the wire if the kernel would take it, see [`Entry::check`].

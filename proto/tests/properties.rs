@@ -1,7 +1,10 @@
 //! What holds for any message and for any bytes.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use proptest::{collection::vec, prelude::*};
 use proto::{
@@ -9,8 +12,8 @@ use proto::{
     frame,
     handshake::{Blocks, Facts, Forget, compare},
     peer::{
-        Absent, Answer, Body, Entry, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous, Proposal,
-        ProposalReason, RingId, Table, Version, ViewTag,
+        Absent, Answer, Body, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
+        Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
     },
 };
 
@@ -55,10 +58,11 @@ fn hello() -> impl Strategy<Value = Hello> {
     let facts = (incarnation, any::<u64>(), vec(any::<u8>(), 0..64), identity, any::<[bool; 4]>(), ".{0,16}");
     let state =
         (proptest::option::of(table()), vec(entry(), 0..4), proptest::option::of(previous), live(), vec(absent, 0..4));
+    let state = (state, volumes());
     (facts, state).prop_map(
         |(
             (incarnation, nonce, handshake, identity, [local, quorate, incomplete, cut_off], release),
-            (table, held, previous, live, absent),
+            ((table, held, previous, live, absent), volumes),
         )| Hello {
             incarnation,
             nonce,
@@ -74,8 +78,13 @@ fn hello() -> impl Strategy<Value = Hello> {
             release,
             incomplete,
             cut_off,
+            volumes,
         },
     )
+}
+
+fn volumes() -> impl Strategy<Value = BTreeSet<VolumeId>> {
+    vec(any::<[u8; 16]>().prop_map(VolumeId), 0..8).prop_map(|ids| ids.into_iter().collect())
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -96,6 +105,8 @@ fn body() -> impl Strategy<Value = Body> {
         live().prop_map(Body::Live),
         any::<u64>().prop_map(Body::Probe),
         ".{0,64}".prop_map(Body::Goodbye),
+        volumes().prop_map(Body::Volumes),
+        (any::<u32>(), ".{0,64}").prop_map(|(nodeid, by)| Body::Fenced(Fenced { nodeid, by })),
     ]
 }
 

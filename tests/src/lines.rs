@@ -2,7 +2,7 @@
 
 use crate::sim::agenda::{MS, Micros};
 use crate::sim::cluster::{Cluster, Happening, KernelDeed};
-use agent_core::event::errno_text;
+use agent_core::event::{ControlOp, errno_text};
 use agent_core::notice::Notice;
 use agent_core::{Effect, Event};
 use configfs::{Field, Op};
@@ -78,6 +78,8 @@ impl Lines {
 fn heard(event: &Event) -> Option<String> {
     match event {
         Event::CorosyncStuck { call } => Some(format!("< corosync does not answer {call}")),
+        Event::FenceEnded(node, Ok(())) => Some(format!("< the fence program confirms node {node}")),
+        Event::FenceEnded(node, Err(why)) => Some(format!("< the fence program of node {node}: {why}")),
         Event::ShutdownAsked => Some("< corosync asks whether it may shut down".into()),
         Event::Started(_)
         | Event::ConfigChanged(_)
@@ -91,6 +93,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::Delivered { .. }
         | Event::Asked(..)
         | Event::MountAsked(..)
+        | Event::ControlDone(..)
         | Event::ClientGone(_)
         | Event::KernelDone(..)
         | Event::KernelSeen(_)
@@ -110,14 +113,37 @@ fn done(effect: &Effect) -> Option<String> {
         Effect::AnswerShutdown(verdict) => Some(format!("> answer to corosync: {verdict:?}").to_lowercase()),
         Effect::LeaveGroup => Some("> leave the group".into()),
         Effect::Exit(_) => Some("> exit".into()),
-        Effect::Multicast(_) | Effect::Save(_) | Effect::Kernel(..) | Effect::LookAtKernel | Effect::SetTimer(..) => {
-            None
-        }
+        Effect::Fence(node, _) => Some(format!("> run the fence program for node {node}")),
+        Effect::KillNode(node, why) => Some(format!("> have corosync end node {node}: {why}")),
+        Effect::Control(_, ops) => Some(format!("> control device: {}", control(ops))),
+        Effect::Multicast(_)
+        | Effect::Save(_)
+        | Effect::Kernel(..)
+        | Effect::LookAtKernel
+        | Effect::Publish(..)
+        | Effect::SetTimer(..) => None,
     }
+}
+
+fn control(ops: &[ControlOp]) -> String {
+    let text = |op: &ControlOp| match op {
+        ControlOp::Handshake { node, locking } => format!("node {node}, locking {}.{}", locking.0, locking.1),
+        ControlOp::Down { volume, node } => format!("node {node} is down for {volume}"),
+    };
+    ops.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 fn noticed(notice: &Notice) -> String {
     match notice {
+        Notice::MountRefused { what, errno, why } => format!(". {what}: {} ({why})", errno_text(*errno)),
+        Notice::MountDecided { volume, mounted } => {
+            format!(". the tool of {volume} is gone: {}", if *mounted { "mounted" } else { "not mounted" })
+        }
+        Notice::FenceOpened { node, by } => format!(". node {node} is fenced by {by}"),
+        Notice::FenceFailed { node, why } => format!(". the fence program of node {node} failed: {why}"),
+        Notice::Buried { node, by, .. } if by.is_empty() => format!(". death of node {node} handled"),
+        Notice::Buried { node, .. } => format!(". death of node {node} handled, fenced"),
+        Notice::NodeEnded { node, .. } => format!(". corosync is to end node {node}"),
         Notice::Verdict { verdict, thing, why } => format!(". {verdict}: {thing} ({why})"),
         Notice::CorosyncUp { .. } => "< corosync is there".into(),
         Notice::CorosyncLost { why } => format!("< corosync lost: {why}"),

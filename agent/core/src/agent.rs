@@ -1,6 +1,7 @@
 //! The agent: one exhaustive match that routes each event. No policy here; see the module named in each arm.
 
 use crate::adopt::{self, Found};
+use crate::deaths::{Control, Death};
 use crate::effect::{Effect, Effects};
 use crate::event::{ClusterConfig, Connected, Event, KernelView, Reason, Started, ViewChange};
 use crate::ids::{ClientId, Member, NodeId, OpId, Tick};
@@ -12,10 +13,11 @@ use crate::table::Agreed;
 use crate::timers::{HEARTBEAT_MS, Timer, Timers};
 use crate::tree::Kernel;
 use crate::view::View;
+use crate::volumes::Volumes;
 use crate::waits::Waits;
 use crate::work::Work;
 use proto::control::Condition;
-use proto::peer::{Hello, Live, Message, Previous, Table};
+use proto::peer::{Hello, Live, Message, Previous, Table, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +41,17 @@ pub struct Agent {
     pub(crate) absent: BTreeMap<NodeId, Live>,
     /// Nodes that died with volumes mounted, and when their disk heartbeat has run out at the latest.
     pub(crate) dying: BTreeMap<NodeId, Tick>,
+    /// Volumes on this node.
+    pub(crate) volumes: Volumes,
+    /// Which node uses which volumes, as agreed.
+    #[serde(with = "crate::pairs")]
+    pub(crate) uses: BTreeMap<NodeId, BTreeSet<VolumeId>>,
+    /// Nodes that died while they used volumes.
+    pub(crate) deaths: BTreeMap<NodeId, Death>,
+    /// The last boot of each node that was heard.
+    pub(crate) boots: BTreeMap<NodeId, [u8; 16]>,
+    pub(crate) control: Control,
+    pub(crate) absent_since: BTreeMap<NodeId, Tick>,
     /// What was live on each established node when it was last heard.
     pub(crate) lives: BTreeMap<NodeId, Live>,
     /// Nodes whose agent said Goodbye and has not come back.
@@ -173,7 +186,12 @@ impl Agent {
             Event::Delivered { from, body: Err(err) } => self.undecodable(from, &err.to_string(), fx),
             Event::Asked(client, ask) => self.asked(client, ask, fx),
             Event::MountAsked(client, ask) => self.mount_asked(client, &ask, fx),
-            Event::ClientGone(client) => _ = self.waiters.remove(&client),
+            Event::ClientGone(client) => {
+                self.waiters.remove(&client);
+                self.mount_client_gone(client, fx);
+            }
+            Event::ControlDone(op, result) => self.control_done(op, result, fx),
+            Event::FenceEnded(node, result) => self.fence_ended(node, result, fx),
             Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),
             Event::KernelSeen(view) => self.kernel_seen(view, fx),
             Event::TimerFired(token) => {
@@ -195,7 +213,12 @@ impl Agent {
         self.drive(fx);
         self.work_if_due(fx);
         self.tell_live(fx);
+        self.tell_volumes(fx);
         self.propose_removals(fx);
+        self.bury(fx);
+        self.open_control(fx);
+        self.end_absent(fx);
+        self.answer_mounts(fx);
         self.stop_if_possible(fx);
         self.note_waits(fx);
         self.answer_waiters(fx);
@@ -210,6 +233,11 @@ impl Agent {
         }
         self.table.clone_from(&self.found.table);
         self.kernel.adopt(&self.found);
+        if let Ok(Some(saved)) = &started.saved {
+            // Of an earlier boot: those who died since were buried with our own kernel.
+            let uses = saved.volumes.iter().filter(|_| saved.boot_id == started.boot_id);
+            self.uses = uses.map(|(node, volumes)| (NodeId(*node), volumes.clone())).collect();
+        }
         self.kernel.see(started.kernel.clone());
         self.link.why = "not connected yet".into();
         self.started = Some(Box::new(started));
@@ -280,6 +308,11 @@ impl Agent {
             Some(live) if live.is_live() && self.kernel.live().is_live() => self.heartbeat_ends(node, fx),
             Some(_) | None => {}
         }
+        match how {
+            "nodedown" => self.node_died(node),
+            "left" => _ = self.uses.remove(&node),
+            _ => {}
+        }
         fx.notice(Notice::NodeLeft { node, how: how.into() });
     }
 
@@ -299,7 +332,9 @@ impl Agent {
     }
 
     fn ring_changed(&mut self, ring: crate::ids::RingId, nodes: BTreeSet<NodeId>, fx: &mut Effects) {
+        let died: Vec<NodeId> = self.absent.keys().copied().filter(|node| !nodes.contains(node)).collect();
         self.absent.retain(|node, _| nodes.contains(node));
+        died.into_iter().for_each(|node| self.node_died(node));
         self.left.retain(|node| nodes.contains(node));
         self.view.ring_changed(ring, nodes);
         let ghosts = self.view.ghosts();
@@ -343,6 +378,7 @@ impl Agent {
         let busy = self.work.as_ref().is_some_and(Work::in_kernel);
         let view = KernelView { tree: view.tree.filter(|_| !busy), ..view };
         self.kernel.see(view);
+        self.settle_volumes(fx);
         if self.kernel.mounts != before.0 {
             let mounts = self.kernel.mounts.iter().map(|mount| mount.path.clone()).collect();
             fx.notice(Notice::Mounts { mounts });
@@ -368,6 +404,9 @@ impl Agent {
             Timer::GoodbyeLost => self.leave_now(fx),
             Timer::Reminder => self.remind(fx),
             Timer::HeartbeatEnds => self.wake_for_the_dead(fx),
+            Timer::MountDecides => self.mount_decides(fx),
+            Timer::FenceAgain => self.fence_again(),
+            Timer::ControlAgain | Timer::Grace => {} // what follows from any event
         }
     }
 

@@ -7,7 +7,7 @@ use crate::notice::Notice;
 use crate::pins::Pin;
 use proto::control::api::{self, refusal::Kind, response::Answer};
 use proto::control::{Ask, Condition};
-use proto::peer::{Body, Entry, Proposal, ProposalReason};
+use proto::peer::{Body, Entry, Fenced, Proposal, ProposalReason};
 
 impl Agent {
     pub(crate) fn asked(&mut self, client: ClientId, ask: Ask, fx: &mut Effects) {
@@ -19,6 +19,7 @@ impl Agent {
             Ask::Pin { text, node } => self.pin(&text, node.as_deref(), fx),
             Ask::Unpin { text, node } => self.unpin(&text, node.as_deref(), fx),
             Ask::Forget { node } => self.forget(&node, fx),
+            Ask::AckDead { node, by } => self.ack_dead(&node, by, fx),
             Ask::Wait(condition) => {
                 // Answered by answer_waiters, in this very event if the condition holds already.
                 self.waiters.insert(client, condition);
@@ -126,6 +127,30 @@ impl Agent {
         }
         self.say(Body::Proposal(Proposal { number: entry.number, reason: ProposalReason::Operator }), fx);
         Ok(done(format!("asked all members to remove {}; see o2cpg status", entry.name)))
+    }
+
+    /// A person takes the responsibility. Everybody learns it at the same point.
+    fn ack_dead(&mut self, text: &str, by: String, fx: &mut Effects) -> Result<Answer, No> {
+        let node = self.node_named(text)?;
+        if self.view.in_ring(node) {
+            let why = "corosync has it as a member of the ring";
+            return Err(no(Kind::Refused, &format!("{text} is not dead"), why, "power it off first; o2cpg nodes"));
+        }
+        let closed = self.deaths.get(&node).is_some_and(|death| death.fenced_by.is_none());
+        if !closed {
+            let what = format!("nothing waits for the end of {text}");
+            return Err(no(Kind::NotFound, &what, "its fence gate is not closed", "o2cpg status"));
+        }
+        if !self.view.is_open() {
+            return Err(no(
+                Kind::Refused,
+                "the others cannot be told now",
+                "no connection to corosync",
+                "o2cpg status",
+            ));
+        }
+        self.say(Body::Fenced(Fenced { nodeid: node.0, by }), fx);
+        Ok(done(format!("told all members that {text} is dead; see o2cpg status")))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Everything an agent can ask for. `hands.rs` of the daemon performs these in the order given.
 
-use crate::ids::{ClientId, OpId, TimerToken};
+use crate::event::ControlOp;
+use crate::ids::{ClientId, NodeId, OpId, TimerToken};
 use crate::mount_client::MountAnswer;
 use crate::notice::Notice;
 use crate::saved::Saved;
 use proto::control::api::Response;
-use proto::peer::Message;
+use proto::peer::{Message, VolumeId};
 use serde::{Deserialize, Serialize};
 
 /// One thing to do. An effect that takes time carries an id, and its end comes back as an event.
@@ -17,6 +18,14 @@ pub enum Effect {
     Save(Box<Saved>),
     /// Do these on the kernel thread, in order, up to the first refusal; then read the tree back.
     Kernel(OpId, Vec<configfs::Op>),
+    /// Do these on the kernel thread, with the control device, in order up to the first refusal.
+    Control(OpId, Vec<ControlOp>),
+    /// Run the fence program for this node (nodeid and name). It ends, or its deadline does.
+    Fence(NodeId, String),
+    /// Have corosync end this node: its agent is gone, and its kernel may go on.
+    KillNode(NodeId, String),
+    /// Show this volume as a CPG group of its own, or no longer.
+    Publish(VolumeId, bool),
     /// Look at the kernel's side again.
     LookAtKernel,
     /// Answer a client. The connection stays open.

@@ -5,7 +5,7 @@ use crate::mount_client::MountAsk;
 use crate::policy::Policy;
 use crate::saved::Saved;
 use proto::control::Ask;
-use proto::peer::{DecodeError, Message};
+use proto::peer::{DecodeError, Message, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -58,6 +58,10 @@ pub enum Event {
     },
     /// A client of the control socket asks.
     Asked(ClientId, Ask),
+    /// The control device took these, or why not.
+    ControlDone(OpId, Result<(), KernelRefusal>),
+    /// The fence program has ended: `Err` says how it failed.
+    FenceEnded(NodeId, Result<(), String>),
     /// A tool of a mount asked, over the ocfs2_controld socket. One client may ask again and again.
     MountAsked(ClientId, MountAsk),
     /// A client's connection is closed.
@@ -175,6 +179,50 @@ pub struct KernelView {
     pub tree: Option<Result<Option<configfs::Tree>, KernelRefusal>>,
     /// ocfs2 mounts of this machine; `None` where they were not looked at.
     pub mounts: Option<Vec<Mount>>,
+    /// The cluster stack; `None` where it was not looked at.
+    pub stack: Option<Stack>,
+}
+
+/// What the kernel's side of the cluster stack says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    /// /sys/fs/ocfs2/cluster_stack: four characters, "o2cb" unless it was changed; empty where ocfs2 is not loaded.
+    pub label: String,
+    /// The DLM tells the file system of deaths by itself (dlm/cluster/recover_callbacks); `None` without a DLM cluster.
+    pub recovers_by_itself: Option<bool>,
+    /// Highest locking protocol of the kernel, major and minor (/sys/fs/ocfs2/max_locking_protocol).
+    pub locking: Option<(u8, u8)>,
+    /// Lockspaces with the name of a volume (/sys/kernel/dlm).
+    pub lockspaces: BTreeSet<VolumeId>,
+    /// We hold the control device open, and its handshake is done.
+    pub control: bool,
+}
+
+impl Stack {
+    /// Whether mounts need the control device: a user stack whose DLM leaves recovery to a daemon.
+    #[must_use]
+    pub fn needs_control(&self) -> bool {
+        !self.label.is_empty() && self.label != "o2cb" && self.recovers_by_itself == Some(false)
+    }
+}
+
+/// Something for the control device, /dev/ocfs2_control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlOp {
+    /// Open it and shake hands: this node's number, the locking protocol of the cluster.
+    Handshake {
+        /// corosync's node id.
+        node: u32,
+        /// Major and minor.
+        locking: (u8, u8),
+    },
+    /// This node is dead: recover its part of the volume.
+    Down {
+        /// Which volume.
+        volume: VolumeId,
+        /// corosync's node id.
+        node: u32,
+    },
 }
 
 /// One mounted ocfs2 volume.
@@ -186,6 +234,9 @@ pub struct Mount {
     pub path: String,
     /// Volume id in capital hex, where the shell could find it out.
     pub uuid: Option<String>,
+    /// Major and minor of the device.
+    #[serde(default)]
+    pub number: Option<(u64, u64)>,
 }
 
 /// How a batch of kernel operations ended.

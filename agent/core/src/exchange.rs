@@ -66,6 +66,8 @@ impl Agent {
             Body::Probe(id) if mine && self.link.probe == Some(id) => self.link.probe = None,
             Body::Probe(_) => {}
             Body::Goodbye(_) => self.heard_goodbye(from, fx),
+            Body::Volumes(volumes) => self.heard_volumes(from, volumes, fx),
+            Body::Fenced(fenced) => self.heard_fenced(from, fenced, fx),
         }
     }
 
@@ -111,7 +113,12 @@ impl Agent {
         self.absent.clone_from(&agreed.absent);
         let established = agreed.established();
         self.lives = established.iter().map(|member| (NodeId(member.nodeid), agreed.hellos[member].live)).collect();
+        self.find_the_dead();
+        self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
         self.agreed = Some(agreed);
+        self.rebooted_is_fenced(fx);
+        self.keep_uses(fx);
+        self.fence_again();
         self.keep_table(fx);
         self.retry_if_refused(fx);
     }
@@ -132,6 +139,7 @@ impl Agent {
             cluster: self.config.as_ref().map_or_else(String::new, |config| config.cluster_name.clone()),
             table: self.table.clone(),
             written: self.kernel.written.clone(),
+            volumes: self.uses.iter().map(|(node, volumes)| (node.0, volumes.clone())).collect(),
         })));
     }
 
@@ -237,6 +245,7 @@ impl Agent {
         self.exchange.owed = false;
         self.exchange.outstanding += 1;
         self.exchange.told = hello.live;
+        self.volumes.told.clone_from(&hello.volumes);
         self.link.returning &= !hello.quorate;
         self.settled = (!self.link.returning).then_some(Previous { ring, quorate: hello.quorate });
         self.say(Body::Hello(Box::new(hello)), fx);
@@ -265,6 +274,7 @@ impl Agent {
             release: started.release.clone(),
             incomplete: self.found.conflict.is_some() || self.kernel.unreadable().is_some(),
             cut_off: self.cut_off && live.is_live(),
+            volumes: self.volumes_here(),
         })
     }
 

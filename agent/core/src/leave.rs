@@ -45,7 +45,7 @@ impl Agent {
     /// What keeps this daemon.
     #[must_use]
     pub fn pins(&self) -> BTreeSet<Pin> {
-        pins::of_daemon(&self.kernel, &self.tokens)
+        pins::of_daemon(&self.kernel, &self.tokens).into_iter().chain(self.mount_pins()).collect()
     }
 
     fn pin_texts(&self) -> Vec<String> {

@@ -30,6 +30,7 @@
 pub mod adopt;
 pub mod agent;
 mod ask;
+pub mod deaths;
 pub mod effect;
 pub mod event;
 mod exchange;
@@ -49,7 +50,7 @@ pub mod table;
 pub mod timers;
 pub mod tree;
 pub mod view;
-mod volumes;
+pub mod volumes;
 pub mod wait;
 pub mod waits;
 mod work;

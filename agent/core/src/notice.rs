@@ -56,6 +56,18 @@ pub enum Notice {
     Mounts { mounts: Vec<String> },
     /// corosync asked whether it may shut down.
     ShutdownAnswered { yes: bool, pins: Vec<String> },
+    /// A tool of a mount was told no; it shows its user neither errno nor text.
+    MountRefused { what: String, errno: i32, why: String },
+    /// The tool of a mount went without a word; the kernel has shown what came of it.
+    MountDecided { volume: String, mounted: bool },
+    /// The fence gate of a dead node is open, and by whom.
+    FenceOpened { node: NodeId, by: String },
+    /// The fence program failed; it is run again.
+    FenceFailed { node: NodeId, why: String },
+    /// Everything of ours that a death asks for is done.
+    Buried { node: NodeId, by: String, after_ms: u64 },
+    /// corosync was asked to end a node whose agent did not come back.
+    NodeEnded { node: NodeId, after_ms: u64 },
 }
 
 /// How loud a notice is in the journal.
@@ -82,6 +94,9 @@ impl Notice {
             | Notice::KernelRefused { .. }
             | Notice::Drift { .. }
             | Notice::Slept { .. }
+            | Notice::MountRefused { .. }
+            | Notice::FenceFailed { .. }
+            | Notice::NodeEnded { .. }
             | Notice::Dropped { .. } => Loudness::Warn,
             Notice::Verdict { .. }
             | Notice::CorosyncUp { .. }
@@ -95,6 +110,9 @@ impl Notice {
             | Notice::StopAsked { .. }
             | Notice::PinChanged { .. }
             | Notice::Mounts { .. }
+            | Notice::MountDecided { .. }
+            | Notice::FenceOpened { .. }
+            | Notice::Buried { .. }
             | Notice::ShutdownAnswered { .. } => Loudness::Info,
         }
     }

@@ -23,6 +23,12 @@ pub enum Pin {
     Alive,
     /// corosync's nodelist on this node still has it.
     Configured,
+    /// A tool is mounting it.
+    MountInFlight { uuid: String, device: String, service: String },
+    /// A tool said that it uses the volume.
+    Service { uuid: String, service: String },
+    /// Its death is not handled yet.
+    NotBuried,
     /// A person set it.
     OperatorToken(String),
 }
@@ -36,6 +42,9 @@ impl Pin {
             Pin::RegionActive { .. } => "region",
             Pin::Alive => "alive",
             Pin::Configured => "configured",
+            Pin::MountInFlight { .. } => "mounting",
+            Pin::Service { .. } => "service",
+            Pin::NotBuried => "death",
             Pin::OperatorToken(_) => "token",
         }
     }
@@ -54,6 +63,9 @@ impl fmt::Display for Pin {
             Pin::RegionActive { uuid } => write!(f, "heartbeat region {uuid} is active"),
             Pin::Alive => f.write_str("it is a member of the ring"),
             Pin::Configured => f.write_str("it is in corosync's nodelist"),
+            Pin::MountInFlight { uuid, device, service } => write!(f, "{service} is mounting {device} ({uuid})"),
+            Pin::Service { uuid, service } => write!(f, "{service} uses volume {uuid}"),
+            Pin::NotBuried => f.write_str("its death is not handled yet"),
             Pin::OperatorToken(text) => write!(f, "pinned by hand: {text}"),
         }
     }

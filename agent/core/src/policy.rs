@@ -15,8 +15,26 @@ pub struct Policy {
     pub attributes: configfs::Attributes,
     /// When an entry is taken out again.
     pub forget: Forget,
+    /// What has to be true of a dead node before anything is done about it.
+    pub fence: Fence,
+    /// How long a node with volumes in use may be without its agent before it is ended through corosync, in ms; 0: for ever.
+    pub restart_grace_ms: u64,
+    /// Show each volume as a CPG group `ocfs2:UUID`.
+    pub publish: bool,
     /// nodeid → o2cb number, where the nodeid itself will not do.
     pub numbers: BTreeMap<NodeId, u8>,
+}
+
+/// The fence gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fence {
+    /// Open: with the o2cb stack the kernel's disk heartbeat fences by itself.
+    #[default]
+    None,
+    /// Opened by a program that ends with status 0.
+    Command,
+    /// Opened by a person: `o2cpg ack-dead`.
+    Manual,
 }
 
 impl Default for Policy {
@@ -25,6 +43,9 @@ impl Default for Policy {
             port: 7777,
             attributes: configfs::Attributes::default(),
             forget: Forget::Unconfigured,
+            fence: Fence::None,
+            restart_grace_ms: 30_000,
+            publish: true,
             numbers: BTreeMap::new(),
         }
     }

@@ -1,8 +1,8 @@
 //! The small state file in /run: what a restarted daemon must know and the kernel cannot tell it.
 
-use proto::peer::{Entry, Table};
+use proto::peer::{Entry, Table, VolumeId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Written before each kernel change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,4 +16,7 @@ pub struct Saved {
     /// Every entry we made or were about to make; two of one number where one was to replace the other. A kernel
     /// entry that is not here is not ours.
     pub written: BTreeSet<Entry>,
+    /// Which node had which volumes in use, as last heard; what a restarted daemon has to know of a node that died meanwhile.
+    #[serde(default, with = "crate::pairs")]
+    pub volumes: BTreeMap<u32, BTreeSet<VolumeId>>,
 }

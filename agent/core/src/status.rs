@@ -22,7 +22,7 @@ impl Agent {
         api::Status {
             schema: "o2cpg.status/1".into(),
             cluster: self.config.as_ref().map_or_else(String::new, |config| config.cluster_name.clone()),
-            stack: "o2cb".into(),
+            stack: Some(self.kernel.stack.label.clone()).filter(|it| !it.is_empty()).unwrap_or_else(|| "o2cb".into()),
             kernel: started.map_or_else(String::new, |started| started.kernel_release.clone()),
             agent: started.map(|started| api::Agent {
                 release: started.release.clone(),
@@ -311,7 +311,28 @@ impl Agent {
             waits,
             since_ms: self.now.since(self.link.view_since),
         };
-        api::Groups { schema: "o2cpg.groups/1".into(), groups: vec![control] }
+        let volumes = self.volumes_known().into_iter().map(|volume| self.volume_group(volume));
+        api::Groups { schema: "o2cpg.groups/1".into(), groups: std::iter::once(control).chain(volumes).collect() }
+    }
+
+    /// A volume as a group of the nodes that use it.
+    fn volume_group(&self, volume: proto::peer::VolumeId) -> api::Group {
+        let members: Vec<u32> = self.members_of(volume).into_iter().map(|node| node.0).collect();
+        let dead = self.deaths.iter().find(|(_, death)| death.volumes.contains(&volume));
+        let attempt = self.volumes.attempts.get(&volume);
+        let (state, since) = match (dead, attempt) {
+            (Some((_, death)), _) => ("recovering", death.since),
+            (None, Some(attempt)) => ("mounting", attempt.since),
+            (None, None) => ("stable", self.link.view_since),
+        };
+        let waits = dead.map_or_else(String::new, |(node, _)| format!("the death of node {node}"));
+        api::Group {
+            name: format!("ocfs2:{volume}"),
+            state: state.into(),
+            members,
+            waits,
+            since_ms: self.now.since(since),
+        }
     }
 
     /// Wanted against found, line by line.

@@ -20,6 +20,14 @@ pub enum Timer {
     Reminder,
     /// The disk heartbeat of a dead node has run out.
     HeartbeatEnds,
+    /// The last look for a mount whose tool is gone.
+    MountDecides,
+    /// The fence program failed and may be run again.
+    FenceAgain,
+    /// The control device refused and may be tried again.
+    ControlAgain,
+    /// An agent that is gone has had its time to come back.
+    Grace,
 }
 
 /// After a refusal by a kernel: first retry after 2 s, doubling to 60 s.

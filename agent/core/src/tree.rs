@@ -4,7 +4,7 @@
 //! Everything else is foreign: shown, never touched.
 
 use crate::adopt::Found;
-use crate::event::{KernelRefusal, KernelView, Mount};
+use crate::event::{KernelRefusal, KernelView, Mount, Stack};
 use crate::refusal::Refusal;
 use crate::table::clash;
 use configfs::{
@@ -21,6 +21,9 @@ pub struct Kernel {
     pub tree: Option<Result<Option<Tree>, KernelRefusal>>,
     /// ocfs2 mounts of this machine.
     pub mounts: Vec<Mount>,
+    /// The cluster stack as last seen.
+    #[serde(default)]
+    pub stack: Stack,
     /// Entries we wrote or were about to write; of one that is to be replaced, both.
     pub written: BTreeSet<Entry>,
 }
@@ -33,6 +36,9 @@ impl Kernel {
         }
         if let Some(mounts) = view.mounts {
             self.mounts = mounts;
+        }
+        if let Some(stack) = view.stack {
+            self.stack = stack;
         }
     }
 

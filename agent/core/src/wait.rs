@@ -4,6 +4,7 @@
 
 use crate::event::KernelRefusal;
 use crate::ids::{Member, NodeId, Tick};
+use proto::peer::VolumeId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -39,6 +40,18 @@ pub enum Wait {
     Absent { node: NodeId, mounts: u32 },
     /// A node died with volumes mounted; the kernels go on once its disk heartbeat has run out.
     HeartbeatEnds { node: NodeId, by: Tick },
+    /// A tool may mount once all members know of it.
+    MountJoins { volume: VolumeId },
+    /// A tool may mount once this death is handled.
+    MountAfterDeath { volume: VolumeId, node: NodeId },
+    /// The tool of a mount is gone; the kernel has not shown what came of it.
+    MountDecides { volume: VolumeId },
+    /// The control device, which mounts on this stack need.
+    Control { why: String },
+    /// The fence gate of a dead node is closed.
+    Fence { node: NodeId, why: String },
+    /// The gate is open; the kernel has not taken the news of the death yet.
+    Buries { node: NodeId, why: String },
     /// We have heard none of our own messages for too long.
     Deaf,
     /// We stood still, and do not trust what we hold until a message of ours has come back.
@@ -66,6 +79,12 @@ impl Wait {
             Wait::Held { .. } => "held",
             Wait::Absent { .. } => "absent",
             Wait::HeartbeatEnds { .. } => "heartbeat",
+            Wait::MountJoins { .. } => "mount",
+            Wait::MountAfterDeath { .. } => "mount-death",
+            Wait::MountDecides { .. } => "mount-decides",
+            Wait::Control { .. } => "control",
+            Wait::Fence { .. } => "fence",
+            Wait::Buries { .. } => "death",
             Wait::Deaf => "deaf",
             Wait::Probe => "probe",
             Wait::Pinned { .. } => "pinned",
@@ -81,6 +100,9 @@ impl Wait {
             | Wait::Misaligned { node, .. }
             | Wait::Held { by: node, .. }
             | Wait::HeartbeatEnds { node, .. }
+            | Wait::MountAfterDeath { node, .. }
+            | Wait::Fence { node, .. }
+            | Wait::Buries { node, .. }
             | Wait::Absent { node, .. } => vec![node.0],
             Wait::Corosync { .. }
             | Wait::CorosyncStuck { .. }
@@ -89,6 +111,9 @@ impl Wait {
             | Wait::QuorumRing
             | Wait::Quorum { .. }
             | Wait::Kernel { .. }
+            | Wait::MountJoins { .. }
+            | Wait::MountDecides { .. }
+            | Wait::Control { .. }
             | Wait::Deaf
             | Wait::Probe
             | Wait::Pinned { .. } => vec![],
@@ -124,6 +149,16 @@ impl Wait {
                 "nothing to do: the kernels fence it and recover its journals by themselves; writes may stand still meanwhile"
                     .into()
             }
+            Wait::MountJoins { .. } => "the mount goes on when this node is ready and quorate: o2cpg status".into(),
+            Wait::MountAfterDeath { .. } => "see the wait for that node".into(),
+            Wait::MountDecides { .. } => String::new(),
+            Wait::Control { .. } => {
+                "modprobe ocfs2_stack_user; ls -l /dev/ocfs2_control: no other program may hold it; tried again by itself".into()
+            }
+            Wait::Fence { node, .. } => format!(
+                "make sure that node {node} writes no more (power it off), then: o2cpg ack-dead {node} --yes-i-am-sure={node}"
+            ),
+            Wait::Buries { .. } => "tried again by itself; see dmesg".into(),
             Wait::Deaf => {
                 "the ring has not delivered our own message: corosync-cfgtool -s on all nodes (one-way links?)".into()
             }
@@ -166,6 +201,18 @@ impl fmt::Display for Wait {
             Wait::HeartbeatEnds { node, .. } => {
                 write!(f, "the disk heartbeat to decide whether node {node} is dead")
             }
+            Wait::MountJoins { volume } => write!(f, "the cluster to take note of the mount of {volume}"),
+            Wait::MountAfterDeath { volume, node } => {
+                write!(f, "the mount of {volume}: the death of node {node}, which used it, is not handled yet")
+            }
+            Wait::MountDecides { volume } => write!(f, "what came of the mount of {volume}, whose tool is gone"),
+            Wait::Control { why } if why.is_empty() => f.write_str("the handshake of the control device"),
+            Wait::Control { why } => write!(f, "the control device: {why}"),
+            Wait::Fence { node, why } => write!(f, "the fence gate of node {node}: {why}"),
+            Wait::Buries { node, why } if why.is_empty() => {
+                write!(f, "this kernel to take the news of node {node}'s death")
+            }
+            Wait::Buries { node, why } => write!(f, "this kernel to take the news of node {node}'s death: {why}"),
             Wait::Deaf => f.write_str("our own messages, which the ring does not deliver"),
             Wait::Probe => f.write_str("a message of our own, after this machine stood still"),
             Wait::Pinned { pins } => write!(f, "the end of: {}", pins.join(", ")),

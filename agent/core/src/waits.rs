@@ -115,6 +115,8 @@ impl Agent {
             waits.push(Wait::Kernel { what: work.kind.text() });
         }
         waits.extend(self.ring_wait());
+        waits.extend(self.mount_waits());
+        waits.extend(self.death_waits());
         waits.extend(self.dying.iter().map(|(node, by)| Wait::HeartbeatEnds { node: *node, by: *by }));
         if self.link.deaf {
             waits.push(Wait::Deaf);

@@ -263,6 +263,9 @@ impl Agent {
         if reason == ProposalReason::Unconfigured && self.is_configured(entry) {
             pins.push(Pin::Configured);
         }
+        if self.deaths.contains_key(&NodeId(entry.nodeid)) {
+            pins.push(Pin::NotBuried);
+        }
         pins
     }
 

@@ -108,6 +108,14 @@ pub enum Command {
         #[arg(long, value_name = "NODE")]
         yes_i_am_sure: Option<String>,
     },
+    /// Say that a dead node is off, so that what waits for its fencing goes on
+    AckDead {
+        /// Name or nodeid
+        node: String,
+        /// Its name once more, for scripts; a person is asked
+        #[arg(long, value_name = "NODE")]
+        yes_i_am_sure: Option<String>,
+    },
     /// What the daemon writes to its log
     #[command(subcommand)]
     Log(Log),

@@ -80,6 +80,7 @@ impl Session {
             Command::CanStop => self.can_stop()?,
             Command::Pin(pin) => self.done(Ask::Pin { text: pin.text, node: pin.node })?,
             Command::Unpin(pin) => self.done(Ask::Unpin { text: pin.text, node: pin.node })?,
+            Command::AckDead { node, yes_i_am_sure } => self.ack_dead(node, yes_i_am_sure)?,
             Command::Forget { node, yes_i_am_sure } => self.forget(node, yes_i_am_sure)?,
             Command::Log(Log::Get) => self.log(None)?,
             Command::Log(Log::Set { directives, for_time }) => self.log(Some((directives, for_time)))?,

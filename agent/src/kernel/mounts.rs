@@ -49,7 +49,8 @@ impl Mounts {
                 uuid
             }
         };
-        Mount { device: key.1.display().to_string(), path: mount.path.display().to_string(), uuid }
+        let number = key.0.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        Mount { device: key.1.display().to_string(), path: mount.path.display().to_string(), uuid, number }
     }
 }
 
@@ -65,7 +66,10 @@ mod tests {
         let line = "36 22 98:0 / /mnt rw - ocfs2 /nonexistent/disk rw\n";
         fs::write(dir.path().join("mountinfo"), line).unwrap();
         let found = mounts.read().unwrap();
-        assert_eq!(found, [Mount { device: "/nonexistent/disk".into(), path: "/mnt".into(), uuid: None }]);
+        assert_eq!(
+            found,
+            [Mount { device: "/nonexistent/disk".into(), path: "/mnt".into(), uuid: None, number: Some((98, 0)) }]
+        );
         fs::write(dir.path().join("mountinfo"), "").unwrap();
         assert!(mounts.read().unwrap().is_empty() && mounts.ids.is_empty());
     }

@@ -3,8 +3,9 @@
 use super::{Origin, Settings, Values};
 use crate::telemetry;
 use agent_core::ids::NodeId;
-use agent_core::policy::Forget;
+use agent_core::policy::{Fence, Forget};
 use configfs::{DEAD_THRESHOLD_MAX, DEAD_THRESHOLD_MIN, FenceMethod, HeartbeatMode};
+use std::time::Duration;
 
 /// When a new value is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,24 @@ const RECORDER_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 const LINK_MAX: u8 = 7;
 
 const KEYS: &[Key] = &[
+    row("fence", "none", "none, command or manual", When::NotWhileLocal, |settings, _, text| {
+        settings.policy.fence = match text {
+            "none" => Fence::None,
+            "command" => Fence::Command,
+            "manual" => Fence::Manual,
+            _ => return None,
+        };
+        Some(())
+    }),
+    row("fence_command", "", "the absolute path of a program", When::Live, |settings, _, text| {
+        settings.fence_command = Some(text).filter(|text| text.is_empty() || text.starts_with('/'))?.to_owned();
+        Some(())
+    }),
+    row("fence_timeout_s", "60", "seconds from 1 to 3600", When::Live, |settings, _, text| {
+        let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds))?;
+        settings.fence_timeout = Duration::from_secs(seconds);
+        Some(())
+    }),
     row("forget", "unconfigured", "unconfigured or gone", When::NotWhileLocal, |settings, _, text| {
         settings.policy.forget = match text {
             "unconfigured" => Forget::Unconfigured,
@@ -58,6 +77,14 @@ const KEYS: &[Key] = &[
     }),
     row("control.group", "", "the name of a group of this machine", When::Start, |settings, _, text| {
         settings.control_group = (!text.is_empty()).then(|| text.to_owned());
+        Some(())
+    }),
+    row("legacy.controld", "on", "on or off", When::Start, |settings, _, text| {
+        settings.controld = match text {
+            "on" => true,
+            "off" => false,
+            _ => return None,
+        };
         Some(())
     }),
     row("log.level", "info", "directives such as info,cpg_glue=trace", When::Live, |settings, _, text| {
@@ -107,9 +134,18 @@ const KEYS: &[Key] = &[
         settings.policy.attributes.reconnect_delay_ms = milliseconds(text)?;
         Some(())
     }),
+    row("publish_volumes", "true", "true or false", When::Live, |settings, _, text| {
+        settings.policy.publish = text.parse().ok()?;
+        Some(())
+    }),
     row("recorder.size_bytes", "8388608", "bytes from 65536 to 1073741824", When::Start, |settings, _, text| {
         let fits = |bytes: &u64| (RECORDER_MIN_BYTES..=RECORDER_MAX_BYTES).contains(bytes);
         settings.recorder_size_bytes = text.parse().ok().filter(fits)?;
+        Some(())
+    }),
+    row("restart_grace_s", "30", "seconds from 0 (for ever) to 3600", When::Live, |settings, _, text| {
+        let seconds: u64 = text.parse().ok().filter(|seconds| *seconds <= 3600)?;
+        settings.policy.restart_grace_ms = seconds * 1000;
         Some(())
     }),
 ];

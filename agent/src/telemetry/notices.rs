@@ -33,6 +33,16 @@ pub(crate) fn tell(notice: &Notice) {
         Notice::StopAsked { by, pins } => info!(by, pins = list(pins), "asked to end"),
         Notice::PinChanged { text, set } => info!(text, set, "pin"),
         Notice::Mounts { mounts } => info!(mounts = list(mounts), "mounts"),
+        Notice::MountRefused { what, errno, why } => warn!(what, errno, why, "mount tool refused"),
+        Notice::MountDecided { volume, mounted } => {
+            info!(volume, mounted, "the tool of a mount is gone, the kernel decided")
+        }
+        Notice::FenceOpened { node, by } => info!(%node, by, "fenced"),
+        Notice::FenceFailed { node, why } => warn!(%node, why, "the fence program failed"),
+        Notice::Buried { node, by, after_ms } => info!(%node, by, after_ms, "death handled"),
+        Notice::NodeEnded { node, after_ms } => {
+            warn!(%node, after_ms, "asked corosync to end the node: its agent is gone")
+        }
         Notice::ShutdownAnswered { yes, pins } => info!(yes, pins = list(pins), "corosync asked to shut down"),
     }
 }

@@ -43,6 +43,7 @@ fn every_ask() -> Vec<Ask> {
         Ask::CpgList,
         Ask::Groups,
         Ask::Forget { node: "bravo".into() },
+        Ask::AckDead { node: "bravo".into(), by: "alice".into() },
     ]
 }
 

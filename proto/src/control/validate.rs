@@ -38,6 +38,7 @@ fn ask(wire: api::request::Ask) -> Result<Ask, ControlError> {
         Wire::CpgList(_) => Ask::CpgList,
         Wire::Groups(_) => Ask::Groups,
         Wire::Forget(it) => Ask::Forget { node: node(it.node)? },
+        Wire::AckDead(it) => Ask::AckDead { node: node(it.node)?, by: line("by", it.by, NODE_LEN_MAX)? },
     })
 }
 
@@ -118,6 +119,7 @@ impl From<Ask> for api::request::Ask {
             Ask::CpgList => Wire::CpgList(api::CpgListRequest {}),
             Ask::Groups => Wire::Groups(api::GroupsRequest {}),
             Ask::Forget { node } => Wire::Forget(api::ForgetRequest { node }),
+            Ask::AckDead { node, by } => Wire::AckDead(api::AckDeadRequest { node, by }),
         }
     }
 }

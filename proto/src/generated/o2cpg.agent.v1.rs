@@ -4,7 +4,7 @@
 pub struct Envelope {
     #[prost(message, optional, tag = "1")]
     pub view: ::core::option::Option<View>,
-    #[prost(oneof = "envelope::Body", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "envelope::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub body: ::core::option::Option<envelope::Body>,
 }
 /// Nested message and enum types in `Envelope`.
@@ -23,6 +23,10 @@ pub mod envelope {
         Probe(super::Probe),
         #[prost(message, tag = "7")]
         Goodbye(super::Goodbye),
+        #[prost(message, tag = "8")]
+        Volumes(super::Volumes),
+        #[prost(message, tag = "9")]
+        Fenced(super::Fenced),
     }
 }
 /// The view a message was sent in. A receiver that is in another view drops the message.
@@ -90,6 +94,9 @@ pub struct Hello {
     /// it was live without quorum while others went on, and is still live
     #[prost(bool, tag = "15")]
     pub cut_off: bool,
+    /// in use on this node; absent: none
+    #[prost(message, optional, tag = "16")]
+    pub volumes: ::core::option::Option<Volumes>,
     #[prost(oneof = "hello::Identity", tags = "4, 5")]
     pub identity: ::core::option::Option<hello::Identity>,
 }
@@ -263,6 +270,22 @@ pub mod proposal {
 pub struct Probe {
     #[prost(uint64, tag = "1")]
     pub id: u64,
+}
+/// The volumes that are in use on the sender's node, or about to be. Delivered to the sender itself: it is in their groups.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Volumes {
+    /// 16 bytes each, ascending
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// The fence gate of a dead node is open: somebody made sure that it writes no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fenced {
+    #[prost(uint32, tag = "1")]
+    pub nodeid: u32,
+    /// the program, or the person who said so
+    #[prost(string, tag = "2")]
+    pub by: ::prost::alloc::string::String,
 }
 /// Last message of an agent that leaves on purpose.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -11,7 +11,7 @@ pub struct Request {
     pub deadline_ms: u32,
     #[prost(
         oneof = "request::Ask",
-        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub ask: ::core::option::Option<request::Ask>,
 }
@@ -47,6 +47,8 @@ pub mod request {
         Groups(super::GroupsRequest),
         #[prost(message, tag = "15")]
         Forget(super::ForgetRequest),
+        #[prost(message, tag = "16")]
+        AckDead(super::AckDeadRequest),
     }
 }
 #[derive(::serde::Serialize, ::serde::Deserialize)]
@@ -147,6 +149,17 @@ pub struct ForgetRequest {
     /// remove the entry of a node that is gone
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
+}
+#[derive(::serde::Serialize, ::serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckDeadRequest {
+    /// a person has made sure that this node writes no more
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// who says so, for the audit; the daemon adds the uid
+    #[prost(string, tag = "2")]
+    pub by: ::prost::alloc::string::String,
 }
 #[derive(::serde::Serialize, ::serde::Deserialize)]
 #[serde(default)]

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use prost::Message as _;
 
 use super::{
-    Absent, Answer, Body, DecodeError, Entry, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
-    Proposal, ProposalReason, RingId, Table, Version, ViewTag,
+    Absent, Answer, Body, DecodeError, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome,
+    Previous, Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
     fields::{bounded, list, optional, required, within},
     limits,
 };
@@ -47,6 +47,10 @@ fn body(body: wire::envelope::Body) -> Result<Body> {
         Wire::Live(it) => Body::Live(live(it)?),
         Wire::Probe(it) => Body::Probe(it.id),
         Wire::Goodbye(it) => Body::Goodbye(bounded("goodbye.why", it.why, limits::TEXT_LEN_MAX)?),
+        Wire::Volumes(it) => Body::Volumes(within("volumes", volumes(it))?),
+        Wire::Fenced(it) => {
+            Body::Fenced(Fenced { nodeid: it.nodeid, by: bounded("fenced.by", it.by, limits::TEXT_LEN_MAX)? })
+        }
     })
 }
 
@@ -80,6 +84,7 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
         release: bounded("release", hello.release, limits::RELEASE_LEN_MAX)?,
         incomplete: hello.incomplete,
         cut_off: hello.cut_off,
+        volumes: optional("volumes", hello.volumes, volumes)?.unwrap_or_default(),
     })
 }
 
@@ -165,6 +170,17 @@ fn previous(previous: wire::Previous) -> Result<Previous> {
 
 fn live(live: wire::Live) -> Result<Live> {
     Ok(Live { mounts: live.mounts, regions: live.regions })
+}
+
+fn volumes(volumes: wire::Volumes) -> Result<BTreeSet<VolumeId>> {
+    let ids = list("ids", volumes.ids, limits::VOLUMES_MAX, |id| {
+        let id = <[u8; 16]>::try_from(id).map_err(|id| invalid("", format!("{} bytes", id.len()), "16 bytes"))?;
+        Ok(VolumeId(id))
+    })?;
+    match ids.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) => Err(invalid("ids", format!("{} before {}", pair[0], pair[1]), "ascending, none twice")),
+        None => Ok(ids.into_iter().collect()),
+    }
 }
 
 fn absent(absent: wire::Absent) -> Result<Absent> {

@@ -1,10 +1,12 @@
 //! Validated values → bytes. Total: texts for people are cut to their limit, everything else is the caller's word.
 
+use std::collections::BTreeSet;
+
 use prost::Message as _;
 
 use super::{
     Absent, Answer, Body, Entry, Hello, Identity, Live, Message, Outcome, Proposal, ProposalReason, RingId, Table,
-    ViewTag, limits,
+    ViewTag, VolumeId, limits,
 };
 use crate::{frame, generated::agent as wire, version};
 
@@ -42,6 +44,8 @@ fn body(body: &Body) -> wire::envelope::Body {
         Body::Live(it) => Wire::Live(live(*it)),
         Body::Probe(id) => Wire::Probe(wire::Probe { id: *id }),
         Body::Goodbye(why) => Wire::Goodbye(wire::Goodbye { why: cut(why, limits::TEXT_LEN_MAX) }),
+        Body::Volumes(ids) => Wire::Volumes(volumes(ids)),
+        Body::Fenced(it) => Wire::Fenced(wire::Fenced { nodeid: it.nodeid, by: cut(&it.by, limits::TEXT_LEN_MAX) }),
     }
 }
 
@@ -64,6 +68,7 @@ fn hello(hello: &Hello) -> wire::Hello {
         release: cut(&hello.release, limits::RELEASE_LEN_MAX),
         incomplete: hello.incomplete,
         cut_off: hello.cut_off,
+        volumes: (!hello.volumes.is_empty()).then(|| volumes(&hello.volumes)),
     }
 }
 
@@ -93,6 +98,10 @@ fn table(table: &Table) -> wire::Table {
 
 fn live(live: Live) -> wire::Live {
     wire::Live { mounts: live.mounts, regions: live.regions }
+}
+
+fn volumes(ids: &BTreeSet<VolumeId>) -> wire::Volumes {
+    wire::Volumes { ids: ids.iter().map(|id| id.0.to_vec()).collect() }
 }
 
 fn absent(absent: Absent) -> wire::Absent {

@@ -33,6 +33,7 @@ fn hello() -> Hello {
         release: "0.1.0".into(),
         incomplete: false,
         cut_off: false,
+        volumes: BTreeSet::new(),
     }
 }
 
@@ -340,6 +341,7 @@ fn largest() -> Message {
         release: "x".repeat(limits::RELEASE_LEN_MAX),
         incomplete: true,
         cut_off: true,
+        volumes: (0..=255).map(|n| VolumeId([n; 16])).collect(),
     };
     Message { view: ViewTag { ring, members: members.collect() }, body: Body::Hello(hello.into()) }
 }

@@ -61,7 +61,7 @@ impl Kernel {
     /// As the daemon sees it.
     #[must_use]
     pub fn view(&self) -> KernelView {
-        KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()) }
+        KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()), stack: None }
     }
 
     /// The tree as it goes into an event.
@@ -73,7 +73,7 @@ impl Kernel {
     }
 
     fn mounts(&self) -> Vec<Mount> {
-        let mount = Mount { device: DEVICE.into(), path: MOUNT_POINT.into(), uuid: Some(VOLUME.into()) };
+        let mount = Mount { device: DEVICE.into(), path: MOUNT_POINT.into(), uuid: Some(VOLUME.into()), number: None };
         self.is_mounted().then_some(mount).into_iter().collect()
     }
 

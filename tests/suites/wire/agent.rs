@@ -51,6 +51,7 @@ fn hello() -> Message {
         release: "0.1.0".into(),
         incomplete: true,
         cut_off: true,
+        volumes: std::collections::BTreeSet::new(),
     };
     message(Body::Hello(hello.into()))
 }
@@ -72,6 +73,7 @@ fn blank(boot_id: [u8; 16], unfit: &str) -> Hello {
         release: String::new(),
         incomplete: false,
         cut_off: false,
+        volumes: std::collections::BTreeSet::new(),
     }
 }
 
@@ -103,6 +105,7 @@ fn hello_max() -> Message {
         release: "x".repeat(128),
         incomplete: true,
         cut_off: true,
+        volumes: std::collections::BTreeSet::new(),
     };
     let members = vec![(Member { nodeid: u32::MAX, pid: u32::MAX }, u64::MAX)];
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }

@@ -2,10 +2,14 @@
 
 use super::{Cluster, Due, RETRY};
 use crate::sim::agenda::MS;
+use crate::sim::agenda::Micros;
 use crate::sim::corosync::CallError;
 use crate::sim::host::{Job, Outgoing};
-use agent_core::Effect;
 use agent_core::effect::ShutdownVerdict;
+use agent_core::{Effect, Event};
+
+/// A fence device takes its time.
+const FENCE_TIME: Micros = 1000 * MS;
 
 impl Cluster {
     pub(super) fn perform(&mut self, node: u32, effect: &Effect) {
@@ -20,13 +24,19 @@ impl Cluster {
             Effect::Kernel(op, ops) => {
                 self.queue_job(node, life, Job::Batch { op: *op, ops: ops.clone(), done: 0 });
             }
+            Effect::Control(op, _) => self.plan_event(node, life, Event::ControlDone(*op, Ok(())), FENCE_TIME / 1000),
+            Effect::Fence(dead, _) => self.plan_event(node, life, Event::FenceEnded(*dead, Ok(())), FENCE_TIME),
+            Effect::KillNode(target, _) => self.crash_corosync(target.0),
             Effect::LookAtKernel => self.queue_job(node, life, Job::Look),
             Effect::Reply(client, _) => daemon.open_requests.retain(|open| *open != client.0),
             Effect::SetTimer(token, after_ms) => {
                 self.agenda.plan(self.now + after_ms * MS, Due::Timer { node, life, token: *token });
             }
             Effect::AnswerShutdown(ShutdownVerdict::Yes) => self.corosync.terminate(node),
-            Effect::AnswerShutdown(ShutdownVerdict::No) | Effect::MountReply(..) | Effect::Notice(_) => {}
+            Effect::AnswerShutdown(ShutdownVerdict::No)
+            | Effect::Publish(..)
+            | Effect::MountReply(..)
+            | Effect::Notice(_) => {}
         }
     }
 

@@ -1,0 +1,232 @@
+//! The order of a death (DESIGN §4): fence gate → drop what points to the dead → go on. And what becomes of a node whose
+//! agent is gone while its kernel may go on.
+//!
+//! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat
+//! fences and recovers by itself, and only the gate is ours; with a user stack that leaves recovery to a daemon, each
+//! survivor writes DOWN for each volume that both used. The gate is opened once for all, in agreed order.
+
+use crate::agent::Agent;
+use crate::effect::{Effect, Effects};
+use crate::event::{ControlOp, KernelRefusal};
+use crate::ids::{Member, NodeId, OpId, Tick};
+use crate::notice::Notice;
+use crate::policy::Fence;
+use crate::timers::Timer;
+use crate::wait::Wait;
+use proto::peer::{Body, Fenced, VolumeId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A fence program that failed is run again after this.
+pub const FENCE_AGAIN_MS: u64 = 10_000;
+/// A control device that refused is tried again after this.
+pub const CONTROL_AGAIN_MS: u64 = 5_000;
+
+/// A node that died while it used volumes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Death {
+    /// Since when.
+    pub since: Tick,
+    /// What it used.
+    pub volumes: BTreeSet<VolumeId>,
+    /// Who opened the gate.
+    pub fenced_by: Option<String>,
+    /// The fence program runs on this node.
+    pub fencing: bool,
+    /// Why the gate is still closed.
+    pub why: String,
+}
+
+/// The control device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Control {
+    /// What was handed over, and for whose death.
+    pub under_way: Option<(OpId, Option<NodeId>)>,
+    /// What it said last, if it was a no.
+    pub why: String,
+}
+
+impl Agent {
+    /// A node went down. For one that used nothing there is nothing to do, nor where the kernels do all of it.
+    pub(crate) fn node_died(&mut self, node: NodeId) {
+        let volumes = self.uses.remove(&node).unwrap_or_default();
+        let ours = self.policy.fence != Fence::None || self.kernel.stack.needs_control();
+        if ours && !volumes.is_empty() {
+            let death = Death { since: self.now, volumes, why: self.gate_word(), ..Death::default() };
+            self.deaths.entry(node).or_insert(death);
+        }
+    }
+
+    /// After a start: who used volumes when the state file was written, and is not in the ring.
+    pub(crate) fn find_the_dead(&mut self) {
+        let gone: Vec<NodeId> = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node)).collect();
+        gone.into_iter().for_each(|node| self.node_died(node));
+    }
+
+    fn gate_word(&self) -> String {
+        match self.policy.fence {
+            Fence::None => String::new(),
+            Fence::Command => "the fence program has not confirmed it".into(),
+            Fence::Manual => "nobody has confirmed it".into(),
+        }
+    }
+
+    fn is_gate_open(&self, death: &Death) -> bool {
+        self.policy.fence == Fence::None || death.fenced_by.is_some()
+    }
+
+    /// Carries each death as far as it goes. Without quorum nobody is buried.
+    pub(crate) fn bury(&mut self, fx: &mut Effects) {
+        if !self.agreed.as_ref().is_some_and(|agreed| agreed.quorate) {
+            return;
+        }
+        let leads = self.agreed.as_ref().and_then(crate::table::Agreed::proposer) == self.member();
+        for node in self.deaths.keys().copied().collect::<Vec<_>>() {
+            let name = self.name_of(node);
+            let Some(death) = self.deaths.get(&node) else { continue };
+            if !self.is_gate_open(death) {
+                if self.policy.fence == Fence::Command && leads && !death.fencing {
+                    fx.push(Effect::Fence(node, name));
+                    self.deaths.entry(node).and_modify(|death| death.fencing = true);
+                }
+                continue;
+            }
+            let shared = self.shared_with(death);
+            if shared.is_empty() || !self.kernel.stack.needs_control() {
+                let after_ms = self.now.since(death.since);
+                let by = death.fenced_by.clone().unwrap_or_default();
+                self.deaths.remove(&node);
+                fx.notice(Notice::Buried { node, by, after_ms });
+            } else if self.kernel.stack.control && self.control.under_way.is_none() {
+                let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 }).collect();
+                self.control_op(Some(node), downs, fx);
+            }
+        }
+    }
+
+    fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
+        death.volumes.iter().copied().filter(|volume| self.uses_here(*volume)).collect()
+    }
+
+    /// The control device is opened when the first mount needs it, and not before.
+    pub(crate) fn open_control(&mut self, fx: &mut Effects) {
+        let stack = &self.kernel.stack;
+        let wanted = stack.needs_control() && !stack.control && !self.volumes_here().is_empty();
+        let busy = self.control.under_way.is_some() || self.timers.is_running(Timer::ControlAgain);
+        let (true, false, Some(me)) = (wanted, busy, self.member()) else { return };
+        let Some(locking) = stack.locking else {
+            self.control.why = "the kernel does not say which locking protocol it has".into();
+            return;
+        };
+        self.control_op(None, vec![ControlOp::Handshake { node: me.nodeid, locking }], fx);
+    }
+
+    fn control_op(&mut self, death: Option<NodeId>, ops: Vec<ControlOp>, fx: &mut Effects) {
+        let op = self.new_op();
+        self.control.under_way = Some((op, death));
+        fx.push(Effect::Control(op, ops));
+    }
+
+    pub(crate) fn control_done(&mut self, op: OpId, result: Result<(), KernelRefusal>, fx: &mut Effects) {
+        let Some((_, death)) = self.control.under_way.take_if(|(expected, _)| *expected == op) else { return };
+        match (result, death) {
+            (Ok(()), Some(node)) => {
+                // DOWN is written for every volume that both used: nothing points to the dead any more.
+                if let Some(death) = self.deaths.remove(&node) {
+                    let by = death.fenced_by.unwrap_or_default();
+                    fx.notice(Notice::Buried { node, by, after_ms: self.now.since(death.since) });
+                }
+            }
+            (Ok(()), None) => {
+                self.kernel.stack.control = true;
+                self.control.why.clear();
+            }
+            (Err(refusal), _) => {
+                fx.notice(Notice::KernelRefused { what: refusal.to_string() });
+                self.control.why = refusal.to_string();
+                self.timers.set(Timer::ControlAgain, CONTROL_AGAIN_MS, fx);
+            }
+        }
+    }
+
+    pub(crate) fn fence_ended(&mut self, node: NodeId, result: Result<(), String>, fx: &mut Effects) {
+        let Some(death) = self.deaths.get_mut(&node) else { return };
+        match result {
+            Ok(()) => self.say(Body::Fenced(Fenced { nodeid: node.0, by: "the fence program".into() }), fx),
+            Err(why) => {
+                fx.notice(Notice::FenceFailed { node, why: why.clone() });
+                death.why = format!("the fence program failed: {why}");
+                self.timers.set_unless_running(Timer::FenceAgain, FENCE_AGAIN_MS, fx);
+            }
+        }
+    }
+
+    /// Whoever leads now runs the program, again if need be.
+    pub(crate) fn fence_again(&mut self) {
+        self.deaths.values_mut().for_each(|death| death.fencing = false);
+    }
+
+    /// Somebody made sure that a dead node writes no more: known to all at the same point.
+    pub(crate) fn heard_fenced(&mut self, from: Member, fenced: Fenced, fx: &mut Effects) {
+        let node = NodeId(fenced.nodeid);
+        if let Some(death) = self.deaths.get_mut(&node).filter(|death| death.fenced_by.is_none()) {
+            let by = format!("{} on node {}", fenced.by, from.nodeid);
+            fx.notice(Notice::FenceOpened { node, by: by.clone() });
+            death.fenced_by = Some(by);
+        }
+    }
+
+    /// A node that is back with another boot id has been off in between.
+    pub(crate) fn rebooted_is_fenced(&mut self, fx: &mut Effects) {
+        let Some(agreed) = &self.agreed else { return };
+        let boots: BTreeMap<NodeId, [u8; 16]> =
+            agreed.hellos.iter().map(|(member, hello)| (NodeId(member.nodeid), hello.incarnation.boot_id)).collect();
+        let known = &self.boots;
+        self.deaths.retain(|node, death| match boots.get(node).zip(known.get(node)) {
+            Some((now, before)) if now == before => false, // it was only out of sight
+            Some(_) if death.fenced_by.is_none() => {
+                let by = "its own restart".to_owned();
+                fx.notice(Notice::FenceOpened { node: *node, by: by.clone() });
+                death.fenced_by = Some(by);
+                true
+            }
+            Some(_) | None => true,
+        });
+        self.boots.extend(boots);
+    }
+
+    /// Without quorum nothing is done, and that is a wait of its own.
+    pub(crate) fn death_waits(&self) -> Vec<Wait> {
+        if !self.agreed.as_ref().is_some_and(|agreed| agreed.quorate) {
+            return Vec::new();
+        }
+        let wait = |(node, death): (&NodeId, &Death)| match self.is_gate_open(death) {
+            false => Wait::Fence { node: *node, why: death.why.clone() },
+            true => Wait::Buries { node: *node, why: self.control.why.clone() },
+        };
+        self.deaths.iter().map(wait).collect()
+    }
+
+    /// A node whose agent does not come back in time, with volumes in use, holds up every change: corosync ends it, and
+    /// the order of a death follows.
+    pub(crate) fn end_absent(&mut self, fx: &mut Effects) {
+        let absent = &self.absent;
+        self.absent_since.retain(|node, _| absent.contains_key(node));
+        let live: Vec<NodeId> = absent.iter().filter(|(_, live)| live.is_live()).map(|(node, _)| *node).collect();
+        let grace = self.policy.restart_grace_ms;
+        if live.is_empty() || grace == 0 {
+            return self.timers.cancel(Timer::Grace);
+        }
+        let (now, leads) =
+            (self.now, self.agreed.as_ref().is_some_and(|it| it.quorate && it.proposer() == self.member()));
+        for node in live {
+            let since = *self.absent_since.entry(node).or_insert(now);
+            if now.since(since) >= grace && leads {
+                self.absent_since.insert(node, now); // once a grace time
+                fx.notice(Notice::NodeEnded { node, after_ms: grace });
+                fx.push(Effect::KillNode(node, format!("its o2cpgd is gone for {} s", grace / 1000)));
+            }
+        }
+        self.timers.set_unless_running(Timer::Grace, grace, fx);
+    }
+}

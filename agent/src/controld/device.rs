@@ -1,0 +1,91 @@
+//! The number of the device that a tool names. The path may lie on a file system that hangs, so it is looked at on a thread
+//! of its own with a deadline. The device itself is not opened.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+use nix::sys::stat::{major, minor};
+
+/// A path that is not found by then is a device that cannot be used.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(5);
+/// Look-ups under way, those included that were given up and still hang.
+const LOOKUPS_MAX: usize = 32;
+
+/// Major and minor number, or why there are none.
+pub(super) type Number = Result<(u64, u64), String>;
+
+/// The look-ups under way.
+#[derive(Clone, Default)]
+pub(super) struct Lookups(Arc<()>);
+
+impl Lookups {
+    /// The number of the block device at this path, as this process sees it.
+    pub(super) async fn number(&self, path: &str) -> Number {
+        if Arc::strong_count(&self.0) > LOOKUPS_MAX {
+            return Err(format!("{path}: earlier looks at devices still hang"));
+        }
+        let (sender, found) = oneshot::channel();
+        let (counted, owned) = (self.0.clone(), path.to_owned());
+        let thread = std::thread::Builder::new().name("o2cpgd-device".into()).spawn(move || {
+            let number = number(Path::new(&owned));
+            drop(counted);
+            _ = sender.send(number);
+        });
+        match (thread, tokio::time::timeout(LOOKUP_WITHIN, found).await) {
+            (Ok(_), Ok(Ok(number))) => number,
+            (Err(error), _) => Err(format!("{path}: no thread to look at it: {error}")),
+            (Ok(_), Ok(Err(_)) | Err(_)) => Err(format!("{path}: no answer within {} s", LOOKUP_WITHIN.as_secs())),
+        }
+    }
+}
+
+fn number(path: &Path) -> Number {
+    let failed = |why: &str| Err(format!("{}: {why}", path.display()));
+    if !path.is_absolute() {
+        return failed("not an absolute path");
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.file_type().is_block_device() => Ok((major(found.rdev()), minor(found.rdev()))),
+        Ok(_) => failed("not a block device"),
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::runtime;
+
+    fn found(lookups: &Lookups, path: &str) -> Number {
+        runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(lookups.number(path))
+    }
+
+    #[test]
+    fn what_is_no_block_device_is_refused_with_its_path_and_why() {
+        let lookups = Lookups::default();
+        for (path, why) in [
+            ("sdb", "not an absolute path"),
+            ("", "not an absolute path"),
+            ("/nonexistent/sdb", "No such file or directory"),
+            ("/dev/null", "not a block device"),
+            ("/tmp", "not a block device"),
+            ("/dev/null/sdb", "Not a directory"),
+        ] {
+            let refused = found(&lookups, path).expect_err(path);
+            assert!(refused.starts_with(&format!("{path}: {why}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn with_too_many_looks_that_hang_the_next_is_refused_at_once() {
+        let lookups = Lookups::default();
+        let hanging = vec![lookups.0.clone(); LOOKUPS_MAX];
+        assert!(found(&lookups, "/dev/null").expect_err("too many").contains("still hang"));
+        drop(hanging);
+        assert!(found(&lookups, "/dev/null").expect_err("a device of characters").contains("not a block device"));
+    }
+}
