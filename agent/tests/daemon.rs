@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by failing")]
 
+#[path = "daemon/controld.rs"]
+mod controld;
+
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};

@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Messages that a client may send ahead of the answer to the first. Every known tool waits for each answer.
 const AHEAD_MAX: usize = 4;
@@ -153,7 +153,14 @@ impl Conversation {
                 self.answer().await?
             }
         };
-        self.tell_of(&ask, &answer);
+        debug!(
+            client = self.id.0,
+            pid = self.peer.pid,
+            program = self.peer.program,
+            ?ask,
+            ?answer,
+            "mount tool answered"
+        );
         self.send(&answer).await?;
         if self.mistakes > MISTAKES_MAX { Err(End::Mistaken) } else { Ok(()) }
     }
@@ -197,18 +204,5 @@ impl Conversation {
     async fn send(&mut self, answer: &MountAnswer) -> Result<(), End> {
         let sent = timeout(TAKE_WITHIN, self.inbox.stream.write_all(&encode(answer))).await;
         sent.map_err(|_| End::Late)?.map_err(|_| End::Gone)
-    }
-
-    /// The tools show neither number nor text of a refusal to their user: the journal is where it can be found.
-    fn tell_of(&self, ask: &MountAsk, answer: &MountAnswer) {
-        let MountAnswer::Status { errno, text } = answer else { return };
-        let is_yes = *errno == 0 || *errno == Errno::EALREADY as i32;
-        let (pid, program) = (self.peer.pid, &self.peer.program);
-        match ask {
-            MountAsk::Mount { device, uuid, .. } if !is_yes => {
-                warn!(device, uuid, errno, why = text, pid, program, "a mount is refused");
-            }
-            _ => debug!(?ask, errno, text, pid, program, "mount tool answered"),
-        }
     }
 }
