@@ -219,6 +219,7 @@ impl Agent {
         self.open_control(fx);
         self.end_absent(fx);
         self.answer_mounts(fx);
+        self.publish(fx);
         self.stop_if_possible(fx);
         self.note_waits(fx);
         self.answer_waiters(fx);
@@ -305,7 +306,9 @@ impl Agent {
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
         match self.lives.remove(&node) {
             Some(live) if how == "procdown" => _ = self.absent.insert(node, live),
-            Some(live) if live.is_live() && self.kernel.live().is_live() => self.heartbeat_ends(node, fx),
+            Some(live) if live.is_live() && self.kernel.live().is_live() && self.kernel.stack.fences_by_disk() => {
+                self.heartbeat_ends(node, fx);
+            }
             Some(_) | None => {}
         }
         match how {

@@ -199,10 +199,16 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// Whether a disk heartbeat decides on life and death: o2cb, which is what a kernel has until somebody changes it.
+    #[must_use]
+    pub fn fences_by_disk(&self) -> bool {
+        matches!(self.label.as_str(), "" | "o2cb")
+    }
+
     /// Whether mounts need the control device: a user stack whose DLM leaves recovery to a daemon.
     #[must_use]
     pub fn needs_control(&self) -> bool {
-        !self.label.is_empty() && self.label != "o2cb" && self.recovers_by_itself == Some(false)
+        !self.fences_by_disk() && self.recovers_by_itself == Some(false)
     }
 }
 

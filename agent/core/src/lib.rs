@@ -17,6 +17,8 @@
 //! | [`merge`] | the Hellos → what all hold in common, and the verdict on each |
 //! | [`table`] | the agreed node table; add and remove as steps of all members |
 //! | `work` | our part of a step: batches for the kernel, and the answer |
+//! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
+//! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
 //! | [`tree`] | what our kernel holds and which of it is ours |
 //! | [`identity`] | corosync's nodelist → the entry we ask for |
 //! | [`adopt`] | what was found at start: adopted, dropped, foreign, conflict |
@@ -39,6 +41,7 @@ pub mod ids;
 pub mod leave;
 pub mod merge;
 pub mod mount_client;
+pub mod mounting;
 pub mod notice;
 mod pairs;
 pub mod pins;

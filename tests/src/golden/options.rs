@@ -1,8 +1,10 @@
 //! The small values that commands take.
 
 use crate::sim::agenda::{MS, Micros, SECOND};
+use crate::sim::kernel::{DEVICE, VOLUME};
 use agent_core::ids::NodeId;
-use agent_core::policy::{Forget, Policy};
+use agent_core::mount_client::MountAsk;
+use agent_core::policy::{Fence, Forget, Policy};
 use configfs::HeartbeatMode;
 use proto::control::{Ask, Condition};
 
@@ -33,6 +35,9 @@ pub(super) fn set(policy: &mut Policy, option: &str) -> Result<(), String> {
         "keepalive_delay_ms" => policy.attributes.keepalive_delay_ms = number(value)?,
         "port" => policy.port = number(value)?,
         "mode" if value == "global" => policy.attributes.heartbeat_mode = HeartbeatMode::Global,
+        "fence" if value == "command" => policy.fence = Fence::Command,
+        "fence" if value == "manual" => policy.fence = Fence::Manual,
+        "restart_grace_ms" => policy.restart_grace_ms = number(value)?,
         "forget" if value == "gone" => policy.forget = Forget::Gone,
         "forget" if value == "unconfigured" => policy.forget = Forget::Unconfigured,
         "number" => {
@@ -49,6 +54,7 @@ pub(super) fn ask(words: &[&str]) -> Result<Ask, String> {
     Ok(match words {
         ["can-stop"] => Ask::CanStop,
         ["plan"] => Ask::Plan,
+        ["ack-dead", node] => Ask::AckDead { node: (*node).to_owned(), by: "alice".into() },
         ["forget", node] => Ask::Forget { node: (*node).to_owned() },
         ["pin", text] => Ask::Pin { text: (*text).to_owned(), node: None },
         ["pin", text, node] => Ask::Pin { text: (*text).to_owned(), node: Some((*node).to_owned()) },
@@ -60,5 +66,37 @@ pub(super) fn ask(words: &[&str]) -> Result<Ask, String> {
         ["wait", "ready", node] => Ask::Wait(Condition::NodeReady((*node).to_owned())),
         ["wait", "gone", node] => Ask::Wait(Condition::NodeGone((*node).to_owned())),
         _ => return Err(format!("nothing to ask: {}", words.join(" "))),
+    })
+}
+
+/// What a mount tool says about the one volume: `mount`, `result 0`, `unmount`, each with the service if it is not a mount.
+pub(super) fn tool(words: &[&str]) -> Result<MountAsk, String> {
+    let (fstype, uuid) = ("ocfs2".to_owned(), VOLUME.to_owned());
+    let service = |rest: &[&str]| rest.first().copied().unwrap_or("ocfs2").to_owned();
+    Ok(match words {
+        ["mount", rest @ ..] => MountAsk::Mount {
+            fstype,
+            uuid,
+            cluster: "lab".into(),
+            device: DEVICE.into(),
+            number: Ok((98, 0)),
+            service: service(rest),
+        },
+        ["mount-of", cluster, uuid] => MountAsk::Mount {
+            fstype,
+            uuid: (*uuid).to_owned(),
+            cluster: (*cluster).to_owned(),
+            device: DEVICE.into(),
+            number: Ok((98, 16)),
+            service: service(&[]),
+        },
+        ["result", errno, rest @ ..] => {
+            MountAsk::Result { fstype, uuid, errno: (*errno).to_owned(), service: service(rest) }
+        }
+        ["unmount", rest @ ..] => MountAsk::Unmount { fstype, uuid, service: service(rest) },
+        ["list"] => MountAsk::ListVolumes { fstype, cluster: "lab".into() },
+        ["list-mounts"] => MountAsk::ListMounts { fstype, uuid },
+        ["dump"] => MountAsk::Dump,
+        _ => return Err(format!("no tool says {}", words.join(" "))),
     })
 }

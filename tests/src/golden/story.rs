@@ -8,6 +8,7 @@ use crate::sim::cluster::{Cluster, MountOutcome, configured};
 use crate::sim::corosync::Chance;
 use crate::sim::intruder::Manner;
 use crate::sim::kernel::errno;
+use agent_core::event::Stack;
 use agent_core::ids::NodeId;
 use configfs::model::Call;
 use proto::control::api;
@@ -137,6 +138,15 @@ impl Story {
                 host.kernel.unmake(&cluster, name);
                 self.cluster.look(number);
             }
+            ("user-stack", nodes) => {
+                for node in nodes {
+                    let node = options::number(node)?;
+                    self.cluster.hosts.entry(node).and_modify(|host| host.kernel.stack = user_stack());
+                    self.cluster.look(node);
+                }
+            }
+            ("kernel-mounts", [node]) => self.cluster.user_mount(options::number(node)?, true),
+            ("kernel-umounts", [node]) => self.cluster.user_mount(options::number(node)?, false),
             ("config", [node, changes @ ..]) => {
                 let mut outcome = Ok(());
                 self.cluster.set_policy(options::number(node)?, |policy| {
@@ -162,6 +172,8 @@ impl Story {
                 let ask = options::ask(words)?;
                 self.cluster.ask(options::number(node)?, ask);
             }
+            ("tool", [node, "goes"]) => self.cluster.tool_goes(options::number(node)?),
+            ("tool", [node, words @ ..]) => self.cluster.tool_asks(options::number(node)?, options::tool(words)?),
             ("status", nodes) => {
                 self.run_while_active();
                 let all: Vec<u32> = self.cluster.hosts.keys().copied().collect();
@@ -323,4 +335,9 @@ fn manner_of(text: &str) -> Result<Manner, String> {
         "second-agent" => Manner::SecondAgent,
         _ => return Err(format!("no manner {text:?}")),
     })
+}
+
+/// A DLM that leaves recovery to a daemon.
+fn user_stack() -> Stack {
+    Stack { label: "cman".into(), recovers_by_itself: Some(false), locking: Some((1, 0)), ..Stack::default() }
 }

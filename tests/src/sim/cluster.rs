@@ -42,6 +42,8 @@ pub struct Cluster {
     config: ClusterConfig,
     lives: u64,
     requests: u64,
+    /// What an agent gets next, once it knows that nothing had happened for long.
+    after_quiet: Option<(u32, u64, Event, Option<u64>)>,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,7 @@ impl Cluster {
             config,
             lives: 0,
             requests: 0,
+            after_quiet: None,
         }
     }
 
@@ -150,13 +153,14 @@ impl Cluster {
     #[must_use]
     pub fn is_active(&self) -> bool {
         let active = |due: &Due| !matches!(due, Due::Timer { .. } | Due::HeartbeatDead { .. });
-        self.corosync.is_busy() || self.agenda.iter().any(|(_, due)| active(due))
+        self.after_quiet.is_some() || self.corosync.is_busy() || self.agenda.iter().any(|(_, due)| active(due))
     }
 
     /// When the next step is.
     #[must_use]
     pub fn next_at(&self) -> Option<Micros> {
-        self.agenda.next_at().into_iter().chain(self.corosync.next_at()).min()
+        let after_quiet = self.after_quiet.as_ref().map(|_| self.now);
+        after_quiet.into_iter().chain(self.agenda.next_at()).chain(self.corosync.next_at()).min()
     }
 
     /// Lets time pass up to here without anything happening.
@@ -167,6 +171,9 @@ impl Cluster {
 
     /// Does the next thing.
     pub fn step(&mut self) -> Option<Happening> {
+        if let Some((node, life, event, order)) = self.after_quiet.take() {
+            return Some(self.give(node, life, event, order));
+        }
         let ours = self.agenda.next_at();
         let next = self.next_at()?;
         if ours == Some(next) {
@@ -224,7 +231,8 @@ impl Cluster {
     fn give(&mut self, node: u32, life: u64, event: Event, order: Option<u64>) -> Happening {
         let tick = self.tick();
         if self.was_quiet(node, life, tick) {
-            self.give(node, life, Event::Quiet, None);
+            self.after_quiet = Some((node, life, event, order));
+            return self.give(node, life, Event::Quiet, None);
         }
         let Some(host) = self.hosts.get_mut(&node) else { return Happening::Other };
         let Some(daemon) = host.daemon.as_mut().filter(|daemon| daemon.life == life) else {

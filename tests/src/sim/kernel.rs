@@ -4,7 +4,7 @@
 //! mounted; entries in use are EBUSY until the umount, or until the disk heartbeat has declared the peer dead.
 //! Not modelled: fencing of itself, locks, data.
 
-use agent_core::event::{KernelRefusal, KernelView, Mount};
+use agent_core::event::{KernelRefusal, KernelView, Mount, Stack};
 use configfs::{Backend, Errno, Model, NodeName, NodeNum, Op, RegionName, Tree, apply, read_tree};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -12,7 +12,8 @@ use std::net::Ipv4Addr;
 
 /// The one volume.
 pub const VOLUME: &str = "A0000000000000000000000000000000";
-const DEVICE: &str = "/dev/sdb";
+/// What the volume is on.
+pub const DEVICE: &str = "/dev/sdb";
 const MOUNT_POINT: &str = "/mnt";
 
 /// What a joining mount compares with every member: number → address and port.
@@ -23,13 +24,23 @@ pub type NodeTable = BTreeMap<NodeNum, (Ipv4Addr, u16)>;
 pub struct Kernel {
     model: Model,
     mounted_as: Option<NodeNum>,
+    /// The cluster stack. The simulator's own mounts are those of o2cb.
+    pub stack: Stack,
+    /// Mounted on a user stack, which needs no node tree.
+    pub is_user_mounted: bool,
     /// As last read; a change of the model empties it.
     read: OnceCell<Result<Option<Tree>, KernelRefusal>>,
 }
 
 impl Default for Kernel {
     fn default() -> Self {
-        Kernel { model: Model::new(), mounted_as: None, read: OnceCell::new() }
+        Kernel {
+            model: Model::new(),
+            mounted_as: None,
+            stack: Stack::default(),
+            is_user_mounted: false,
+            read: OnceCell::new(),
+        }
     }
 }
 
@@ -61,7 +72,7 @@ impl Kernel {
     /// As the daemon sees it.
     #[must_use]
     pub fn view(&self) -> KernelView {
-        KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()), stack: None }
+        KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()), stack: Some(self.stack.clone()) }
     }
 
     /// The tree as it goes into an event.
@@ -74,7 +85,7 @@ impl Kernel {
 
     fn mounts(&self) -> Vec<Mount> {
         let mount = Mount { device: DEVICE.into(), path: MOUNT_POINT.into(), uuid: Some(VOLUME.into()), number: None };
-        self.is_mounted().then_some(mount).into_iter().collect()
+        (self.is_mounted() || self.is_user_mounted).then_some(mount).into_iter().collect()
     }
 
     /// Whether the volume is mounted here.

@@ -10,6 +10,7 @@ use crate::sim::kernel::Kernel;
 use agent_core::Event;
 use agent_core::event::ClusterConfig;
 use agent_core::ids::ClientId;
+use agent_core::mount_client::MountAsk;
 use agent_core::policy::Policy;
 use configfs::NodeNum;
 use proto::control::Ask;
@@ -198,6 +199,22 @@ impl Cluster {
         self.tell(node, Event::ClientGone(ClientId(client)));
     }
 
+    /// A tool of a mount says something, over the ocfs2_controld socket.
+    pub fn tool_asks(&mut self, node: u32, ask: MountAsk) {
+        self.tell(node, Event::MountAsked(tool_of(node), ask));
+    }
+
+    /// It closes its connection.
+    pub fn tool_goes(&mut self, node: u32) {
+        self.tell(node, Event::ClientGone(tool_of(node)));
+    }
+
+    /// On a user stack, which needs no node tree: the kernel has mounted the volume, or it is gone again.
+    pub fn user_mount(&mut self, node: u32, on: bool) {
+        self.hosts.entry(node).and_modify(|host| host.kernel.is_user_mounted = on);
+        self.look(node);
+    }
+
     /// mount.ocfs2 of the volume.
     pub fn mount(&mut self, node: u32) -> MountOutcome {
         let Some(host) = self.hosts.get(&node) else { return MountOutcome::Impossible };
@@ -304,4 +321,9 @@ impl Cluster {
     pub fn chance(&self) -> Chance {
         self.chance
     }
+}
+
+/// The connection of a node's one mount tool; requests of the control socket count from 1.
+fn tool_of(node: u32) -> ClientId {
+    ClientId(1_000_000 + u64::from(node))
 }

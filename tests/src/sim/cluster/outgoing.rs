@@ -1,8 +1,7 @@
 //! Effects of the agents: what each of them does to the world.
 
 use super::{Cluster, Due, RETRY};
-use crate::sim::agenda::MS;
-use crate::sim::agenda::Micros;
+use crate::sim::agenda::{MS, Micros};
 use crate::sim::corosync::CallError;
 use crate::sim::host::{Job, Outgoing};
 use agent_core::effect::ShutdownVerdict;
@@ -24,7 +23,10 @@ impl Cluster {
             Effect::Kernel(op, ops) => {
                 self.queue_job(node, life, Job::Batch { op: *op, ops: ops.clone(), done: 0 });
             }
-            Effect::Control(op, _) => self.plan_event(node, life, Event::ControlDone(*op, Ok(())), FENCE_TIME / 1000),
+            Effect::Control(op, _) => {
+                host.kernel.stack.control = true;
+                self.plan_event(node, life, Event::ControlDone(*op, Ok(())), MS);
+            }
             Effect::Fence(dead, _) => self.plan_event(node, life, Event::FenceEnded(*dead, Ok(())), FENCE_TIME),
             Effect::KillNode(target, _) => self.crash_corosync(target.0),
             Effect::LookAtKernel => self.queue_job(node, life, Job::Look),
