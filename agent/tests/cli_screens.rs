@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use agent::cli::render;
+use agent::cli::volumes::{Region, Volume};
 use agent_core::event::KernelRefusal;
 use agent_core::ids::{Member, NodeId};
 use agent_core::refusal::Refusal;
@@ -335,6 +336,32 @@ fn may_it_stop() {
         &render::can_stop(&api::CanStop { yes: true, ..Default::default() }, 80),
         expect_file!["cli/can-stop-yes.txt"],
     );
+}
+
+#[test]
+fn volumes_and_regions() {
+    let uuid = "DCDA2845177F4D59A0F2DCD8DE507CC3";
+    let used = Volume {
+        uuid: uuid.into(),
+        device: "/dev/sdb".into(),
+        paths: vec!["/srv/data".into(), "/mnt".into()],
+        nodes: vec![1, 2, 3],
+        state: "stable".into(),
+        ..Volume::default()
+    };
+    let elsewhere = Volume { uuid: "0".repeat(32), nodes: vec![2], state: "stable".into(), ..Volume::default() };
+    check(&render::mounts(&[used.clone(), elsewhere], 80), expect_file!["cli/mounts.txt"]);
+    let recovering =
+        Volume { state: "recovering".into(), waits: "the death of node 3".into(), since_ms: 9_000, ..used.clone() };
+    check(&render::mounts(&[recovering], 80), expect_file!["cli/mounts-recovering.txt"]);
+    let unknown = Volume { nodes: vec![], state: String::new(), uuid: String::new(), ..used };
+    check(&render::mounts(&[unknown], 80), expect_file!["cli/mounts-local.txt"]);
+
+    let region = |pid| Region { uuid: uuid.into(), device: "sdb".into(), pid, paths: vec!["/srv/data".into()] };
+    let idle = Region { uuid: "0".repeat(32), device: String::new(), pid: None, paths: vec![] };
+    check(&render::regions(&[region(Some(2912)), idle], 80), expect_file!["cli/regions.txt"]);
+    assert_eq!(render::mounts(&[], 80), "no node uses a volume\n");
+    assert_eq!(render::regions(&[], 80), "no heartbeat region in this kernel\n");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct Global {
     /// The daemon's control socket
     #[arg(long, global = true, value_name = "PATH", env = "O2CPG_SOCKET", default_value = SOCKET)]
     pub socket: PathBuf,
-    /// Do without the daemon: read the kernel and corosync directly (status, nodes, plan, cpg list)
+    /// Do without the daemon: read the kernel and corosync directly (status, nodes, mounts, regions, plan, cpg list)
     #[arg(long, global = true)]
     pub local: bool,
 }
@@ -76,6 +76,10 @@ pub enum Command {
     Nodes,
     /// The process groups that o2cpgd works in
     Groups,
+    /// The volumes that nodes use: which nodes, and where they are mounted here
+    Mounts,
+    /// The heartbeat regions of this kernel
+    Regions,
     /// The agreed node table against what the kernel holds
     Plan,
     /// What happened, one line each

@@ -41,7 +41,7 @@ impl Session {
         self.output.answer(status, |width| render::status(status, self.global.verbose, width))
     }
 
-    fn any_status(&self) -> Result<api::Status, Failure> {
+    pub(super) fn any_status(&self) -> Result<api::Status, Failure> {
         if self.global.local { Ok(local::status(self.within(super::TIMEOUT))) } else { self.ask(Ask::Status) }
     }
 

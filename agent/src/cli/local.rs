@@ -12,6 +12,7 @@ use cpg_glue::{Config, NodeId};
 use proto::control::api::{self, Corosync, CpgList, CpgMember, Mount, Node, Pin, Plan, Status, Trouble};
 
 use super::exit::{Exit, Failure, chain};
+use super::volumes::Region;
 use crate::desk::cpg_list::grouped;
 use crate::mountinfo::{Ocfs2Mount, ocfs2_mounts};
 
@@ -55,6 +56,18 @@ pub(super) fn plan() -> Result<Plan, Failure> {
     let root = tree.as_ref().map_or_else(|| root().into(), |tree| format!("{}/{}", root(), tree.name));
     let lines = tree.iter().flat_map(|tree| tree.nodes.values()).map(line).collect();
     Ok(Plan { schema: "o2cpg.plan/1".into(), root, lines, ..Plan::default() })
+}
+
+/// The heartbeat regions, without the mounts that use them.
+pub(super) fn regions() -> Result<Vec<Region>, Failure> {
+    let tree = tree().map_err(|error| Failure::new(Exit::Failed, chain(&error), "", fix_of_tree(&error)))?;
+    let region = |(name, region): (&configfs::RegionName, &configfs::Region)| Region {
+        uuid: name.to_string(),
+        device: region.device.clone().unwrap_or_default(),
+        pid: region.pid,
+        paths: Vec::new(),
+    };
+    Ok(tree.iter().flat_map(|tree| &tree.regions).map(region).collect())
 }
 
 /// `cpg list --local`: asks corosync as corosync-cpgtool does.

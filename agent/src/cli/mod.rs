@@ -7,7 +7,7 @@
 //! | [`output`], [`text`], [`table`] | standard output and error, lines, tables |
 //! | [`render`] | answers as text: pure functions |
 //! | [`exit`] | exit codes, and failures in three parts |
-//! | `asking`, `follow`, `watch`, `forget`, `dump` | the commands that ask the daemon |
+//! | `asking`, [`volumes`], `follow`, `watch`, `forget`, `dump` | the commands that ask the daemon |
 //! | `local` | what can be said without it |
 //! | `replay`, `generate` | the commands that ask nobody |
 //!
@@ -28,6 +28,7 @@ pub mod render;
 mod replay;
 pub mod table;
 pub mod text;
+pub mod volumes;
 mod watch;
 
 use std::process::ExitCode;
@@ -73,6 +74,8 @@ impl Session {
             Command::Status { check } => return self.status(check),
             Command::Nodes => self.nodes()?,
             Command::Groups => self.groups()?,
+            Command::Mounts => self.mounts()?,
+            Command::Regions => self.regions()?,
             Command::Plan => self.plan()?,
             Command::Events(events) => self.events(&events)?,
             Command::Watch { interval } => self.watch(interval)?,
@@ -100,7 +103,7 @@ impl Session {
 
     fn connect(&self, within: Duration) -> Result<Client, Failure> {
         if self.global.local {
-            let what = "--local works with status, nodes, plan and cpg list only";
+            let what = "--local works with status, nodes, mounts, regions, plan and cpg list only";
             return Err(Failure::usage(what, "leave it out, or see o2cpg --help"));
         }
         Client::connect(&self.global.socket, within)

@@ -9,6 +9,7 @@ mod log;
 mod nodes;
 mod plan;
 mod status;
+mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use self::log::log;
 pub use self::nodes::{node_removal, nodes};
 pub use self::plan::plan;
 pub use self::status::status;
+pub use self::volumes::{mounts, regions};
 
 /// Names of nodes, for the places that have a nodeid only.
 struct Names<'a>(BTreeMap<u32, &'a str>);
