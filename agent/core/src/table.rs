@@ -191,6 +191,9 @@ impl Agreed {
     /// that cannot stand side by side, the one a node holds of itself counts: that is what it is.
     fn leftovers(&self) -> Vec<Entry> {
         let held = || self.held.iter().flat_map(|(member, held)| held.values().map(move |entry| (member, entry)));
+        if held().all(|(_, entry)| self.clashes(entry)) {
+            return Vec::new();
+        }
         let own = held().filter(|(member, entry)| entry.nodeid == member.nodeid);
         let others = held().filter(|(member, entry)| entry.nodeid != member.nodeid);
         let mut found: BTreeMap<u8, Entry> = BTreeMap::new();
@@ -205,7 +208,8 @@ impl Agreed {
 
     /// Whether the table has this entry already, or one that cannot stand beside it.
     fn clashes(&self, entry: &Entry) -> bool {
-        self.table.entries.values().any(|other| clash(other, entry))
+        let same_number = self.table.entries.contains_key(&entry.number);
+        same_number || self.table.entries.values().any(|other| clash(other, entry))
     }
 
     fn align(&self) -> Option<StepKind> {
@@ -215,7 +219,8 @@ impl Agreed {
             !self.misaligned.contains_key(member)
                 && self.table.entries.values().any(|entry| held.and_then(|h| h.get(&entry.number)) != Some(entry))
         };
-        let needed = !add.is_empty() || self.established().iter().any(lacks);
+        let is_in = |(_, standing): &(&Member, &Standing)| **standing == Standing::Established;
+        let needed = !add.is_empty() || self.standing.iter().filter(is_in).any(|(member, _)| lacks(member));
         needed.then_some(StepKind::Install { add })
     }
 

@@ -5,14 +5,15 @@
 
 use super::agenda::{MS, Micros, SECOND};
 use super::cluster::{Cluster, Happening, KernelDeed};
+use super::digest::{digest, mix};
 use super::recording::Record;
 use agent_core::ids::{Member, NodeId, RingId};
 use agent_core::notice::Notice;
-use agent_core::table::{Agreed, StepKind};
+use agent_core::table::{Agreed, Standing, StepKind};
 use agent_core::wait::Wait;
 use agent_core::{Agent, Effect, Event};
 use configfs::{Entry as Found, Errno, Op};
-use proto::peer::{Body, Entry};
+use proto::peer::{Body, Entry, Live};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sentence that was broken.
@@ -30,8 +31,8 @@ pub struct Broken {
 /// What the checkers remember of a run.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// What an agent held after the message of this place in the order, in this ring.
-    common: BTreeMap<(u64, RingId), (u32, Agreed)>,
+    /// The digest of what an agent held after the message of this place in the order, in this ring.
+    common: BTreeMap<(u64, RingId), (u32, u64)>,
     goodbyes: BTreeSet<Member>,
     answered: BTreeSet<u64>,
     asked: BTreeSet<u64>,
@@ -129,36 +130,33 @@ impl Seen<'_> {
 fn agents_of_one_view_hold_the_same(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let (Some(order), Some(ring)) = (seen.record.order, seen.agent.view().ring()) else { return Ok(()) };
     let Some(agreed) = seen.agent.agreed().filter(|_| seen.agent.view().is_open()) else { return Ok(()) };
-    match ledger.common.get(&(order, ring)) {
-        Some((other, theirs)) if !is_same(agreed, theirs) => {
-            Err(format!("n{} after message {order} in {ring}: {agreed:?}\nn{other}: {theirs:?}", seen.node))
-        }
-        Some(_) => Ok(()),
-        None => {
-            ledger.common.insert((order, ring), (seen.node, agreed.clone()));
-            while ledger.common.len() > COMMON_MAX {
-                ledger.common.pop_first();
-            }
-            Ok(())
-        }
+    let held = agreed_state(agreed);
+    let (other, theirs) = *ledger.common.entry((order, ring)).or_insert((seen.node, held));
+    if theirs != held {
+        return Err(format!("n{} after message {order} in {ring} is not what n{other} held: {agreed:?}", seen.node));
     }
+    while ledger.common.len() > COMMON_MAX {
+        ledger.common.pop_first();
+    }
+    Ok(())
 }
 
-/// All but the moment at which each has begun the step.
-fn is_same(one: &Agreed, other: &Agreed) -> bool {
-    let step = |agreed: &Agreed| agreed.step.as_ref().map(|step| (step.round, step.kind.clone(), step.answers.clone()));
-    step(one) == step(other)
-        && one.hellos == other.hellos
-        && one.standing == other.standing
-        && one.troubles == other.troubles
-        && one.table == other.table
-        && one.held == other.held
-        && one.refused == other.refused
-        && one.misaligned == other.misaligned
-        && one.kept == other.kept
-        && one.proposals == other.proposals
-        && one.absent == other.absent
-        && one.quorate == other.quorate
+/// All but the moment at which each has begun the step, and the Hellos, which are what was delivered.
+fn agreed_state(agreed: &Agreed) -> u64 {
+    let lives: Vec<Live> = agreed.hellos.values().map(|hello| hello.live).collect();
+    let step = agreed.step.as_ref().map(|step| (step.round, &step.kind, &step.answers));
+    let held: Vec<u64> = agreed.held.values().map(entries).collect();
+    let now = (step, lives, &agreed.proposals, &agreed.kept, &agreed.refused, &agreed.misaligned);
+    let table = (agreed.table.version, entries(&agreed.table.entries));
+    digest(&(now, &agreed.standing, &agreed.troubles, table, held, &agreed.absent, agreed.quorate))
+}
+
+/// Every name goes with its nodeid, and need not be looked at.
+fn entries(entries: &BTreeMap<u8, Entry>) -> u64 {
+    entries.values().fold(0, |sum, entry| {
+        let place = u64::from(entry.number) << 48 | u64::from(entry.port) << 32 | u64::from(u32::from(entry.address));
+        mix(mix(sum, u64::from(entry.nodeid)), place)
+    })
 }
 
 /// S22.
@@ -193,14 +191,14 @@ fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledge
 fn kernels_are_equal_between_changes_or_a_wait_names_the_difference(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let (Some(agreed), Some(me)) = (seen.agent.agreed(), seen.agent.member()) else { return Ok(()) };
     let Some(host) = seen.cluster.hosts.get(&seen.node) else { return Ok(()) };
-    let idle = host.daemon.as_ref().is_some_and(|daemon| daemon.jobs.is_empty());
-    let between = agreed.quorate && agreed.step.is_none() && agreed.next().is_none() && seen.agent.is_quiet();
-    if !idle || !between || !agreed.established().contains(&me) {
+    let wanted = agreed.table.entries.values().map(|entry| (entry.number, (entry.address, entry.port)));
+    let found = host.kernel.entries().map(|(number, at)| (number.as_u8(), at));
+    if wanted.eq(found) {
         return Ok(());
     }
-    let wanted = agreed.table.entries.values().map(|entry| (entry.number, (entry.address, entry.port)));
-    let found = host.kernel.table().into_iter().map(|(number, at)| (number.as_u8(), at));
-    if wanted.eq(found) {
+    let idle = host.daemon.as_ref().is_some_and(|daemon| daemon.jobs.is_empty());
+    let is_in = agreed.standing.get(&me) == Some(&Standing::Established);
+    if !idle || !is_in || !agreed.quorate || !seen.agent.is_quiet() {
         return Ok(());
     }
     Err(format!("n{} is quiet, its kernel has {:?}, agreed is {:?}", seen.node, host.kernel.table(), agreed.table))
@@ -273,11 +271,11 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
 
 /// S8.
 fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    let live = seen.agent.view().live();
+    let in_ring = |member: &Member| seen.agent.view().in_ring(NodeId(member.nodeid));
     for standing in seen.agent.waits() {
         let (Wait::Hello { from } | Wait::Answers { from, .. }) = &standing.wait else { continue };
-        if !from.is_subset(&live) {
-            return Err(format!("n{}: {}, live are {live:?}", seen.node, standing.wait));
+        if let Some(ghost) = from.iter().find(|member| !in_ring(member)) {
+            return Err(format!("n{}: {}, {ghost} is a ghost", seen.node, standing.wait));
         }
     }
     Ok(())

@@ -12,14 +12,14 @@ use super::agenda::{Agenda, MS, Micros};
 use super::corosync::{Chance, Corosync, Handle, Listener, Seen, Timing};
 use super::host::{Daemon, Host};
 use super::intruder::Intruder;
-use super::recording::Record;
+use super::recording::{Memory, Record};
 use super::rng::Rng;
 use agent_core::event::{ClusterConfig, ConfiguredNode, KernelRefusal, ViewChange};
 use agent_core::ids::{NodeId, Tick, TimerToken};
 use agent_core::{Agent, Event};
 use configfs::{NodeNum, Op};
-use proto::peer::Message;
-use std::collections::BTreeMap;
+use proto::peer::{DecodeError, Message};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 pub use self::deeds::MountOutcome;
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub hosts: BTreeMap<u32, Host>,
     intruders: BTreeMap<Handle, Intruder>,
     config: ClusterConfig,
+    memory: Memory,
+    decoded: Decoded,
     lives: u64,
     requests: u64,
     /// What an agent gets next, once it knows that nothing had happened for long.
@@ -90,8 +92,6 @@ pub struct KernelDeed {
     pub result: Result<(), KernelRefusal>,
     /// Faults were injected into this kernel.
     pub tampered: bool,
-    /// The number of the local entry before.
-    pub local_before: Option<NodeNum>,
 }
 
 /// A daemon that is told to try again waits so long.
@@ -120,6 +120,8 @@ impl Cluster {
             hosts: ids.iter().map(|id| (*id, Host::new(*id))).collect(),
             intruders: BTreeMap::new(),
             config,
+            memory: Memory::All,
+            decoded: Decoded::default(),
             lives: 0,
             requests: 0,
             after_quiet: None,
@@ -130,6 +132,18 @@ impl Cluster {
     #[must_use]
     pub fn now(&self) -> Micros {
         self.now
+    }
+
+    /// Says what is kept of the past. What goes through JSON on its way to a disk does so only where all is kept: it
+    /// is what takes the most time.
+    pub fn remember(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
+    /// What is kept of the past.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// A node's agent, while its daemon runs.
@@ -223,13 +237,13 @@ impl Cluster {
         if seen == Seen::Lost && matches!(listener, Listener::Cpg(_)) {
             self.disconnected(node);
         }
-        let Some((event, order)) = event_of(listener, seen) else { return Happening::Other };
+        let Some((event, order)) = self.event_of(listener, seen) else { return Happening::Other };
         self.give(node, life, event, order)
     }
 
     /// Gives an agent an event, unless its machine stands still, and does what it asks for.
     fn give(&mut self, node: u32, life: u64, event: Event, order: Option<u64>) -> Happening {
-        let tick = self.tick();
+        let tick = self.tick(node);
         if self.was_quiet(node, life, tick) {
             self.after_quiet = Some((node, life, event, order));
             return self.give(node, life, Event::Quiet, None);
@@ -243,7 +257,6 @@ impl Cluster {
             return Happening::Other;
         }
         let effects = handle(&mut daemon.agent, tick, event.clone());
-        let records = host.recordings.len();
         for effect in &effects {
             if self.dies_now(node) {
                 self.crash_daemon(node);
@@ -251,11 +264,30 @@ impl Cluster {
             }
             self.perform(node, effect);
         }
-        let recording = self.hosts.get_mut(&node).and_then(|host| host.recordings.get_mut(records.saturating_sub(1)));
-        recording.into_iter().for_each(|recording| {
-            recording.records.push(Record { tick, event: event.clone(), effects: effects.clone(), order });
-        });
+        let memory = self.memory;
+        if let Some(recording) = self.hosts.get_mut(&node).and_then(|host| host.recordings.last_mut()) {
+            recording.add(Record { tick, event, effects, order }, memory);
+        }
         Happening::Handled(node)
+    }
+
+    fn event_of(&mut self, listener: Listener, seen: Seen) -> Option<(Event, Option<u64>)> {
+        Some(match seen {
+            Seen::Confchg { members, left, joined, .. } => {
+                (Event::ViewChanged(ViewChange { members: members.into_iter().collect(), left, joined }), None)
+            }
+            Seen::Deliver { from, bytes, order, .. } => {
+                (Event::Delivered { from, body: self.decoded.of(order, &bytes) }, Some(order))
+            }
+            Seen::Totem { ring, nodes } => {
+                (Event::RingChanged { ring, nodes: nodes.into_iter().map(NodeId).collect() }, None)
+            }
+            Seen::Quorum { ring, quorate, .. } => (Event::QuorumChanged { quorate, ring }, None),
+            Seen::Lost if matches!(listener, Listener::Cpg(_)) => {
+                (Event::CorosyncLost { why: "dispatch: CS_ERR_LIBRARY".into() }, None)
+            }
+            Seen::Nodelist { .. } | Seen::Lost => return None,
+        })
     }
 
     /// The loop turns, for the first time in more than a token time.
@@ -283,8 +315,10 @@ impl Cluster {
         }
     }
 
-    fn tick(&self) -> Tick {
-        Tick(self.now / MS)
+    /// CLOCK_BOOTTIME of a machine.
+    fn tick(&self, node: u32) -> Tick {
+        let ahead = self.hosts.get(&node).map_or(0, |host| host.clock_ahead);
+        Tick((self.now + ahead) / MS)
     }
 
     fn daemon(&mut self, node: u32, life: u64) -> Option<&mut Daemon> {
@@ -308,29 +342,29 @@ impl Cluster {
     }
 }
 
+/// The last messages as they read: every member gets the same bytes.
+#[derive(Debug, Default)]
+struct Decoded(VecDeque<(u64, Result<Message, DecodeError>)>);
+
+/// More are never on their way at once, but in a flood.
+const DECODED_MAX: usize = 16;
+
+impl Decoded {
+    fn of(&mut self, order: u64, bytes: &[u8]) -> Result<Message, DecodeError> {
+        if let Some((_, message)) = self.0.iter().find(|(known, _)| *known == order) {
+            return message.clone();
+        }
+        let message = Message::decode(bytes);
+        self.0.truncate(DECODED_MAX - 1);
+        self.0.push_front((order, message.clone()));
+        message
+    }
+}
+
 fn handle(agent: &mut Agent, tick: Tick, event: Event) -> Vec<agent_core::Effect> {
     let mut fx = agent_core::Effects::default();
     agent.handle(tick, event, &mut fx);
     fx.drain().collect()
-}
-
-fn event_of(listener: Listener, seen: Seen) -> Option<(Event, Option<u64>)> {
-    Some(match seen {
-        Seen::Confchg { members, left, joined, .. } => {
-            (Event::ViewChanged(ViewChange { members: members.into_iter().collect(), left, joined }), None)
-        }
-        Seen::Deliver { from, bytes, order, .. } => {
-            (Event::Delivered { from, body: Message::decode(&bytes) }, Some(order))
-        }
-        Seen::Totem { ring, nodes } => {
-            (Event::RingChanged { ring, nodes: nodes.into_iter().map(NodeId).collect() }, None)
-        }
-        Seen::Quorum { ring, quorate, .. } => (Event::QuorumChanged { quorate, ring }, None),
-        Seen::Lost if matches!(listener, Listener::Cpg(_)) => {
-            (Event::CorosyncLost { why: "dispatch: CS_ERR_LIBRARY".into() }, None)
-        }
-        Seen::Nodelist { .. } | Seen::Lost => return None,
-    })
 }
 
 /// The nodelist entry of a node, as the lab numbers them.

@@ -11,7 +11,8 @@
 //! * a terminated one reports its clients PROCDOWN first, and its node goes without a token loss;
 //! * ghosts: a node that dies between its join list and the barrier is announced in the next ring.
 //!
-//! Not modelled: links that are not transitive or work one way, flow control, messages above one fragment,
+//! Modelled without a trace that it could replay: links that are not transitive, rings that order nothing, calls that
+//! are to be tried again. Not modelled: flow control, messages above one fragment,
 //! more than 128 members, names with NUL. Time is virtual; chance comes from one seed.
 
 mod calls;
@@ -166,6 +167,8 @@ pub struct Corosync {
     formation: u64,
     ordered: u64,
     ghost_wanted: bool,
+    /// Nodes that do not hear each other although both may hear a third.
+    cut: BTreeSet<(u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -201,6 +204,7 @@ impl Corosync {
             formation: 0,
             ordered: 0,
             ghost_wanted: false,
+            cut: BTreeSet::new(),
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Host {
     pub boots: u32,
     /// The whole machine stands still since then.
     pub paused_since: Option<Micros>,
+    /// How far the clock has jumped ahead.
+    pub clock_ahead: Micros,
     /// Its kernel; gone with the power.
     pub kernel: Kernel,
     /// Since when the volume is mounted.
@@ -106,6 +108,7 @@ impl Host {
             powered: false,
             boots: 0,
             paused_since: None,
+            clock_ahead: 0,
             kernel: Kernel::default(),
             mounted_since: 0,
             saved: None,

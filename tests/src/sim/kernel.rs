@@ -51,6 +51,22 @@ impl Kernel {
         &mut self.model
     }
 
+    /// Whether calls are made to fail.
+    #[must_use]
+    pub fn is_tampered(&self) -> bool {
+        !self.model.faults().is_empty()
+    }
+
+    /// o2net connects to a peer. The tree does not show it: entries in use cannot go.
+    pub fn connect(&mut self, peer: NodeNum) {
+        self.model.connect(peer);
+    }
+
+    /// The peer unmounted, or the disk heartbeat has declared it dead.
+    pub fn disconnect(&mut self, peer: NodeNum) {
+        self.model.disconnect(peer);
+    }
+
     /// Does one operation as the daemon's kernel thread does it.
     ///
     /// # Errors
@@ -112,12 +128,17 @@ impl Kernel {
         self.tree().ok().flatten().and_then(Tree::local).map(|node| node.num)
     }
 
-    /// Entries with a number. One without reads number 0, which no node of the simulator has.
-    #[must_use]
-    pub fn table(&self) -> NodeTable {
+    /// Entries with a number, in its order. One without reads number 0, which no node of the simulator has.
+    pub fn entries(&self) -> impl Iterator<Item = (NodeNum, (Ipv4Addr, u16))> + '_ {
         let nodes = self.tree().ok().flatten().into_iter().flat_map(|tree| tree.nodes.values());
         let nodes = nodes.filter(|node| node.num != NodeNum::ZERO);
-        nodes.map(|node| (node.num, (node.address.as_ipv4(), node.port.as_u16()))).collect()
+        nodes.map(|node| (node.num, (node.address.as_ipv4(), node.port.as_u16())))
+    }
+
+    /// The same as a table.
+    #[must_use]
+    pub fn table(&self) -> NodeTable {
+        self.entries().collect()
     }
 
     /// Entries without a number.

@@ -4,6 +4,7 @@ pub mod agenda;
 pub mod checkers;
 pub mod cluster;
 pub mod corosync;
+pub mod digest;
 pub mod host;
 pub mod intruder;
 pub mod kernel;

@@ -1,7 +1,7 @@
 //! Seeded faults, then a heal, then everything must come to rest; and the smallest plan that still fails.
 //!
 //! A seed names a plan: how many nodes, how they are configured, and what happens to them when. Each seed leaves out a
-//! random half of the kinds of deeds, so that the others meet more often. After the last deed all faults end, and within
+//! random half of the kinds of faults, so that the others meet more often. After the last deed all faults end, and within
 //! [`REST_MAX`] every node must be let in, quiet, with the kernel it should have, and able to mount.
 
 mod plan;
@@ -10,7 +10,9 @@ use super::agenda::{MS, Micros, SECOND};
 use super::checkers::{Broken, Ledger};
 use super::cluster::{Cluster, Happening, MountOutcome, address};
 use super::corosync::Chance;
+use super::digest::{digest, mix};
 use super::intruder::Manner;
+use super::recording::Memory;
 use crate::lines::Lines;
 use agent_core::ids::NodeId;
 use agent_core::refusal::Refusal;
@@ -18,9 +20,11 @@ use agent_core::wait::Wait;
 use configfs::Errno;
 use configfs::model::Call;
 use proto::control::{Ask, Condition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::AddAssign;
 
-pub use self::plan::{Deed, Plan};
+pub use self::plan::{Deed, FAULTS_MIN, Plan};
 
 /// How a run ended badly.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,14 @@ pub enum Failure {
         /// Where it took another way.
         why: String,
     },
+    /// The same seed did not give the same run.
+    #[error("one seed, two runs: {one:x} and {other:x}")]
+    Uncertain {
+        /// The digest of the one.
+        one: u64,
+        /// And of the other.
+        other: u64,
+    },
 }
 
 /// What a run was made of.
@@ -51,12 +63,18 @@ pub struct Tally {
     pub steps: u64,
     /// Events handled by agents.
     pub events: u64,
-    /// Deeds done.
-    pub deeds: u64,
+    /// Faults planned.
+    pub faults: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Runs in which three faults last at one time.
+    pub overlapping: u64,
     /// Virtual time.
     pub time: Micros,
 }
 
+/// Faults at one time of which at least every third run has so many.
+pub const OVERLAP: usize = 3;
 /// And the cluster is given so long to come to rest: the longest back-off twice, and the longest dead time.
 pub const REST_MAX: Micros = 400 * SECOND;
 /// init looks for daemons that have ended so often.
@@ -64,19 +82,62 @@ const RESTART_EVERY: Micros = 2 * SECOND;
 /// Most steps of a run: a cluster that turns in circles is restless too.
 const STEPS_MAX: u64 = 400_000;
 
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.runs += other.runs;
+        self.steps += other.steps;
+        self.events += other.events;
+        self.faults += other.faults;
+        self.overlapping += other.overlapping;
+        self.time += other.time;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { runs, steps, events, faults, overlapping, time } = self;
+        let each = |sum: &u64| sum / (*runs).max(1);
+        write!(
+            f,
+            "{runs} runs, each on average {} faults, {} events of agents, {} steps, {} s of virtual time; in {} % three faults at one time",
+            each(faults),
+            each(events),
+            each(steps),
+            each(time) / SECOND,
+            100 * overlapping / (*runs).max(1),
+        )
+    }
+}
+
 impl Plan {
-    /// Runs it.
+    /// Runs it, with every sentence checked after every step.
     ///
     /// # Errors
     /// [`Failure`]: the first thing that did not hold.
     pub fn run(&self) -> Result<Tally, Failure> {
+        self.run_with(Memory::Last).map(|(tally, _)| tally)
+    }
+
+    /// Runs it twice and demands that both went the same way, that every recording replays with the same effects, and
+    /// that what is written to disks and dumps reads back. Takes some ten times as long.
+    ///
+    /// # Errors
+    /// [`Failure`]: the first thing that did not hold.
+    pub fn prove(&self) -> Result<Tally, Failure> {
+        let (tally, one) = self.run_with(Memory::All)?;
+        let (_, other) = self.run_with(Memory::All)?;
+        if one == other { Ok(tally) } else { Err(Failure::Uncertain { one, other }) }
+    }
+
+    fn run_with(&self, memory: Memory) -> Result<(Tally, u64), Failure> {
         let mut run = Run::new(self);
+        run.cluster.remember(memory);
         run.unrest()?;
         run.calm_down();
         run.rest()?;
         run.mount_everywhere()?;
         run.replay()?;
-        Ok(run.tally)
+        Ok((run.tally, run.digest()))
     }
 
     /// The run as a story, line by line, with the deeds in it.
@@ -101,7 +162,7 @@ impl Plan {
             while start < plan.deeds.len() {
                 let mut smaller = plan.clone();
                 smaller.deeds.drain(start..(start + chunk).min(smaller.deeds.len()));
-                if smaller.run().is_err_and(|other| is_alike(&other, failure)) {
+                if smaller.fails_like(failure).is_some() {
                     plan = smaller;
                 } else {
                     start += chunk;
@@ -111,12 +172,24 @@ impl Plan {
         }
         plan
     }
+
+    /// How it fails, if it does in the same way.
+    #[must_use]
+    pub fn fails_like(&self, failure: &Failure) -> Option<Failure> {
+        let run = match failure {
+            Failure::Broken(_) | Failure::Restless { .. } => self.run(),
+            Failure::Replay { .. } | Failure::Uncertain { .. } => self.prove(),
+        };
+        run.err().filter(|other| is_alike(other, failure))
+    }
 }
 
 fn is_alike(one: &Failure, other: &Failure) -> bool {
     match (one, other) {
         (Failure::Broken(one), Failure::Broken(other)) => one.sentence == other.sentence,
-        (Failure::Restless { .. }, Failure::Restless { .. }) | (Failure::Replay { .. }, Failure::Replay { .. }) => true,
+        (Failure::Restless { .. }, Failure::Restless { .. })
+        | (Failure::Replay { .. }, Failure::Replay { .. })
+        | (Failure::Uncertain { .. }, Failure::Uncertain { .. }) => true,
         _ => false,
     }
 }
@@ -129,6 +202,8 @@ struct Run<'a> {
     next_look: Micros,
     /// Nodes whose address is the other one.
     moved: BTreeMap<u32, bool>,
+    /// Pins set on a node, of entries by name.
+    pinned: BTreeSet<(u32, String)>,
     /// Where the run is told, if anybody wants to read it.
     lines: Option<Lines>,
 }
@@ -153,9 +228,15 @@ impl<'a> Run<'a> {
             plan,
             cluster,
             ledger: Ledger::default(),
-            tally: Tally::default(),
+            tally: Tally {
+                runs: 1,
+                faults: plan.faults,
+                overlapping: u64::from(plan.overlap >= OVERLAP),
+                ..Tally::default()
+            },
             next_look: 0,
             moved: BTreeMap::new(),
+            pinned: BTreeSet::new(),
             lines: None,
         }
     }
@@ -174,7 +255,6 @@ impl<'a> Run<'a> {
         self.tally.time = self.cluster.now();
         self.tally.events += u64::from(matches!(happening, Happening::Handled(_)));
         if let Happening::Planned(index) = happening {
-            self.tally.deeds += 1;
             let (at, deed) = self.plan.deeds[index];
             self.lines.iter_mut().for_each(|lines| lines.add(at, format!("-- {} ms {deed:?}", at / MS)));
             self.perform(deed);
@@ -188,6 +268,7 @@ impl<'a> Run<'a> {
         match deed {
             Deed::PowerOff(node) => cluster.power_off(node),
             Deed::PowerOn(node) => cluster.power_on(node),
+            Deed::Blackout => (1..=self.plan.nodes).for_each(|node| cluster.power_off(node)),
             Deed::CrashDaemon(node) => cluster.crash_daemon(node),
             Deed::CrashDaemonAfter(node, effects) => cluster.crash_daemon_after(node, effects),
             Deed::StartDaemon(node) => cluster.start_daemon(node),
@@ -197,6 +278,12 @@ impl<'a> Run<'a> {
             Deed::StopCorosync(node) => cluster.stop_corosync(node),
             Deed::StartCorosync(node) => cluster.start_corosync(node),
             Deed::Pause(node) => cluster.pause(node),
+            Deed::PauseDaemon(node) => cluster.pause_daemon(node),
+            Deed::JumpClock(node, ms) => cluster.jump_clock(node, ms * MS),
+            Deed::Cut(one, other) => cluster.corosync.cut(one, other),
+            Deed::Stall(node, ms) => cluster.corosync.stall(node, ms * MS),
+            Deed::Busy(node, ms) => cluster.corosync.busy(node, ms * MS),
+            Deed::Ghost => cluster.corosync.want_ghost(),
             Deed::Resume(node) => cluster.resume(node),
             Deed::PauseCorosync(node) => cluster.pause_corosync(node),
             Deed::ResumeCorosync(node) => cluster.resume_corosync(node),
@@ -269,7 +356,10 @@ impl<'a> Run<'a> {
             3 => Ask::Wait(Condition::Settled),
             4 => Ask::Wait(Condition::NodeReady(other)),
             5 => Ask::Forget { node: other },
-            6 => Ask::Pin { text: "x".into(), node: Some(other) },
+            6 => {
+                self.pinned.insert((node, other.clone()));
+                Ask::Pin { text: "x".into(), node: Some(other) }
+            }
             7 => Ask::Unpin { text: "x".into(), node: Some(other) },
             _ => Ask::Groups,
         };
@@ -294,10 +384,8 @@ impl<'a> Run<'a> {
                 host.effects_left = None;
             });
         }
-        for (node, other) in
-            (1..=self.plan.nodes).flat_map(|node| (1..=self.plan.nodes).map(move |other| (node, other)))
-        {
-            self.cluster.ask(node, Ask::Unpin { text: "x".into(), node: Some(super::cluster::name(other)) });
+        for (node, other) in std::mem::take(&mut self.pinned) {
+            self.cluster.ask(node, Ask::Unpin { text: "x".into(), node: Some(other) });
         }
         self.cluster.intruders_end();
         self.cluster.heal();
@@ -389,7 +477,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Everything that every daemon saw and did.
+    fn digest(&self) -> u64 {
+        let records = self.cluster.hosts.values().flat_map(|host| &host.recordings).flat_map(|one| &one.records);
+        records.fold(0, |sum, record| mix(sum, digest(&(record.tick, &record.event, &record.effects, record.order))))
+    }
+
     fn replay(&self) -> Result<(), Failure> {
+        if self.cluster.memory() == Memory::Last {
+            return Ok(());
+        }
         for (node, host) in &self.cluster.hosts {
             for recording in &host.recordings {
                 let replayed = recording.replay();

@@ -16,6 +16,15 @@ pub struct Record {
     pub order: Option<u64>,
 }
 
+/// What is kept of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// What came last: enough for the checkers.
+    Last,
+    /// Everything: it can be replayed.
+    All,
+}
+
 /// One life of a daemon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
@@ -49,6 +58,14 @@ pub enum Diverged {
 }
 
 impl Recording {
+    /// Adds what happened last.
+    pub fn add(&mut self, record: Record, memory: Memory) {
+        if memory == Memory::Last {
+            self.records.clear();
+        }
+        self.records.push(record);
+    }
+
     /// Replays all of it through a fresh agent. In the middle, and at the end, the agent goes through JSON and
     /// back, as it does in a dump.
     ///

@@ -4,7 +4,7 @@ use super::{Cluster, Due, GROUP, Happening, KernelDeed, RETRY};
 use crate::sim::agenda::{MS, Micros};
 use crate::sim::corosync::{CallError, Chance, Handle};
 use crate::sim::host::{Daemon, Host, Job};
-use crate::sim::recording::Recording;
+use crate::sim::recording::{Memory, Recording};
 use agent_core::event::{Connected, KernelOutcome, Started};
 use agent_core::saved::Saved;
 use agent_core::{Agent, Event};
@@ -29,7 +29,7 @@ impl Cluster {
     }
 
     pub(super) fn start_daemon_of(&mut self, node: u32, boots: u32) -> Happening {
-        let tick = self.tick();
+        let tick = self.tick(node);
         self.lives += 1;
         let life = self.lives;
         let Some(host) = self.hosts.get_mut(&node) else { return Happening::Other };
@@ -59,7 +59,7 @@ impl Cluster {
             hostname: super::name(node),
             kernel_release: "6.1.0".into(),
             policy: host.policy.clone(),
-            saved: read_back(host.saved.as_ref()),
+            saved: read_back(host.saved.as_ref(), self.memory),
             kernel: host.kernel.view(),
             pid,
         }));
@@ -159,8 +159,7 @@ impl Cluster {
         let Some(Job::Batch { op, ops, done }) = host.daemon.as_mut().and_then(|daemon| daemon.jobs.front_mut()) else {
             return Happening::Other;
         };
-        let local_before = host.kernel.local();
-        let tampered = !host.kernel.model().faults().is_empty();
+        let tampered = host.kernel.is_tampered();
         let (op, now_done) = (*op, ops.get(*done).cloned());
         *done += 1;
         let last = *done >= ops.len();
@@ -170,9 +169,7 @@ impl Cluster {
             host.daemon.as_mut().map(|daemon| daemon.jobs.pop_front());
             self.plan_event(node, life, Event::KernelDone(op, outcome), OP_TIME);
         }
-        now_done.map_or(Happening::Other, |op| {
-            Happening::Kernel(Box::new(KernelDeed { node, op, result, tampered, local_before }))
-        })
+        now_done.map_or(Happening::Other, |op| Happening::Kernel(Box::new(KernelDeed { node, op, result, tampered })))
     }
 
     /// kill -9. An operation in the kernel may still come through.
@@ -196,8 +193,8 @@ impl Cluster {
 }
 
 /// The state file goes through its form on disk.
-fn read_back(saved: Option<&Saved>) -> Result<Option<Saved>, String> {
-    let Some(saved) = saved else { return Ok(None) };
+fn read_back(saved: Option<&Saved>, memory: Memory) -> Result<Option<Saved>, String> {
+    let (Some(saved), Memory::All) = (saved, memory) else { return Ok(saved.cloned()) };
     let text = serde_json::to_string(saved).map_err(|err| err.to_string())?;
     serde_json::from_str(&text).map(Some).map_err(|err| err.to_string())
 }

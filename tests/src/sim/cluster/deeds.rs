@@ -111,6 +111,18 @@ impl Cluster {
         }
     }
 
+    /// SIGSTOP of the daemon alone: corosync and its queue for the daemon go on.
+    pub fn pause_daemon(&mut self, node: u32) {
+        let now = self.now;
+        let host = self.hosts.get_mut(&node).filter(|host| host.powered && host.paused_since.is_none());
+        host.into_iter().for_each(|host| host.paused_since = Some(now));
+    }
+
+    /// The clock that the daemon reads is ahead all at once.
+    pub fn jump_clock(&mut self, node: u32, by: Micros) {
+        self.hosts.entry(node).and_modify(|host| host.clock_ahead += by);
+    }
+
     /// And goes on. The daemon notices if that was longer than the token time.
     pub fn resume(&mut self, node: u32) {
         let (now, token) = (self.now, self.corosync.timing().token);
@@ -244,7 +256,7 @@ impl Cluster {
         let Some(host) = self.hosts.get_mut(&node).filter(|host| host.paused_since.is_none()) else { return };
         let Some(number) = host.kernel.umount() else { return };
         for host in self.hosts.values_mut() {
-            host.kernel.model().disconnect(number);
+            host.kernel.disconnect(number);
         }
         self.look(node);
     }
@@ -265,7 +277,7 @@ impl Cluster {
             let reached = peers.filter(|(peer, _)| self.corosync.reach_each_other(*node, *peer));
             let numbers: Vec<NodeNum> = reached.map(|(_, number)| *number).collect();
             let Some(host) = self.hosts.get_mut(node) else { continue };
-            numbers.into_iter().for_each(|number| host.kernel.model().connect(number));
+            numbers.into_iter().for_each(|number| host.kernel.connect(number));
         }
     }
 
@@ -281,7 +293,7 @@ impl Cluster {
     pub(super) fn heartbeat_dead(&mut self, node: u32, boots: u32, peer: NodeNum) {
         let beats_again = self.hosts.values().any(|host| host.kernel.mounted_as() == Some(peer));
         let host = self.hosts.get_mut(&node).filter(|host| host.boots == boots && !beats_again);
-        host.into_iter().for_each(|host| host.kernel.model().disconnect(peer));
+        host.into_iter().for_each(|host| host.kernel.disconnect(peer));
     }
 
     /// Another process joins our group on this node.

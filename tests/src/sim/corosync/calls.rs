@@ -2,6 +2,7 @@
 
 use super::node::{Client, Sent, State};
 use super::{Corosync, Due, Handle, Listener, Seen};
+use crate::sim::agenda::Micros;
 use agent_core::event::Reason;
 use agent_core::ids::Member;
 use std::rc::Rc;
@@ -148,9 +149,16 @@ impl Corosync {
         }
     }
 
+    /// For so long no call is taken: a flood, or a machine short of memory.
+    pub fn busy(&mut self, node: u32, time: Micros) {
+        let until = self.now + time;
+        self.nodes.entry(node).and_modify(|node| node.busy_until = until);
+    }
+
     fn calling(&mut self, handle: Handle) -> Result<&mut super::Node, CallError> {
+        let now = self.now;
         let node = self.nodes.get_mut(&handle.node).filter(|node| node.up).ok_or(CallError::Library)?;
-        if node.syncing { Err(CallError::TryAgain) } else { Ok(node) }
+        if node.syncing || node.busy_until > now { Err(CallError::TryAgain) } else { Ok(node) }
     }
 
     fn send(&mut self, node: u32, sent: Sent) {

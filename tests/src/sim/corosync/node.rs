@@ -17,6 +17,8 @@ pub(super) struct Node {
     pub(super) up: bool,
     /// Since when it is stopped (SIGSTOP).
     pub(super) paused_since: Option<Micros>,
+    /// Until then every call is to be tried again.
+    pub(super) busy_until: Micros,
     /// Counts starts, so that a callback of a former life reaches nobody.
     pub(super) life: u32,
     /// Nodes with equal sides hear each other.
@@ -85,6 +87,7 @@ impl Node {
             id,
             up: false,
             paused_since: None,
+            busy_until: 0,
             life: 0,
             side: 0,
             ring: RingId { nodeid: id, seq: 0 },

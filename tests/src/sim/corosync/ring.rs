@@ -96,8 +96,26 @@ impl Corosync {
         }
     }
 
+    /// These two no longer hear each other, whoever else hears both: no ring can hold them together, and the nodes
+    /// between them are in the ring of the one and then of the other (tests/traces/31).
+    pub fn cut(&mut self, one: u32, other: u32) {
+        if one != other && self.cut.insert(sorted(one, other)) {
+            self.network_changed(self.timing.detection());
+        }
+    }
+
+    /// For so long nothing is ordered in this node's ring, and nobody is told: messages get through in one direction
+    /// only, or not at all, and the nodes do not agree on a new ring.
+    pub fn stall(&mut self, node: u32, time: Micros) {
+        let Some(ring) = self.nodes.get(&node).filter(|node| node.hears()).map(|node| node.ring) else { return };
+        let of_ring = self.nodes.values_mut().filter(|node| node.ring == ring);
+        of_ring.for_each(|node| node.must_reform = true);
+        self.network_changed(time);
+    }
+
     /// All links work.
     pub fn heal(&mut self) {
+        self.cut.clear();
         self.nodes.values_mut().for_each(|node| node.side = 0);
         self.network_changed(self.timing.merge);
     }
@@ -105,7 +123,12 @@ impl Corosync {
     /// Whether the network lets these two hear each other.
     #[must_use]
     pub fn reach_each_other(&self, one: u32, other: u32) -> bool {
-        self.nodes.get(&one).zip(self.nodes.get(&other)).is_some_and(|(one, other)| one.side == other.side)
+        let same_side = |(one, other): (&Node, &Node)| one.side == other.side;
+        self.nodes.get(&one).zip(self.nodes.get(&other)).is_some_and(same_side) && !self.is_cut(one, other)
+    }
+
+    fn is_cut(&self, one: u32, other: u32) -> bool {
+        self.cut.contains(&sorted(one, other))
     }
 
     fn go_down(&mut self, node: u32) {
@@ -152,11 +175,14 @@ impl Corosync {
     fn network_changed(&mut self, after: Micros) {
         let place: BTreeMap<u32, (bool, u32, RingId)> =
             self.nodes.values().map(|node| (node.id, (node.hears(), node.side, node.ring))).collect();
+        let cut = &self.cut;
+        let torn = |ring: &BTreeSet<u32>| cut.iter().any(|(one, other)| ring.contains(one) && ring.contains(other));
         let mut mended = Vec::new();
         for node in self.nodes.values_mut().filter(|node| node.up) {
             let here = (true, node.side, node.ring);
             let was_broken = node.broken;
-            node.broken = node.must_reform || node.ring_nodes.iter().any(|id| place.get(id) != Some(&here));
+            let must = node.must_reform || torn(&node.ring_nodes);
+            node.broken = must || node.ring_nodes.iter().any(|id| place.get(id) != Some(&here));
             if was_broken && !node.broken {
                 mended.push((node.id, node.queue.len()));
             }
@@ -182,13 +208,48 @@ impl Corosync {
             sides.entry(node.side).or_default().insert(node.id);
         }
         self.ring_seq += RING_SEQ_STEP;
-        for nodes in sides.into_values() {
+        let rings: Vec<BTreeSet<u32>> = sides.into_values().flat_map(|nodes| self.cliques(nodes)).collect();
+        for nodes in &rings {
             let Some(first) = nodes.first().copied() else { continue };
             // A synchronisation that was broken off does not go on by itself.
             let stands = |node: &Node| !node.broken && !node.syncing && node.ring == self.nodes[&first].ring;
             if !nodes.iter().all(|id| stands(&self.nodes[id])) {
-                self.form_ring(RingId { nodeid: first, seq: self.ring_seq }, &nodes);
+                self.form_ring(RingId { nodeid: first, seq: self.ring_seq }, nodes);
             }
+        }
+        self.form_again(&rings);
+    }
+
+    /// Sets of nodes that all hear each other; who goes with whom is chance where links are not transitive.
+    fn cliques(&mut self, nodes: BTreeSet<u32>) -> Vec<BTreeSet<u32>> {
+        if self.cut.is_empty() {
+            return vec![nodes];
+        }
+        let mut order: Vec<u32> = nodes.into_iter().collect();
+        let turn = self.rng.below(order.len() as u64) as usize;
+        order.rotate_left(turn);
+        let mut cliques: Vec<BTreeSet<u32>> = Vec::new();
+        for id in order {
+            match cliques.iter_mut().find(|clique| clique.iter().all(|other| !self.cut.contains(&sorted(id, *other)))) {
+                Some(clique) => _ = clique.insert(id),
+                None => cliques.push(BTreeSet::from([id])),
+            }
+        }
+        cliques
+    }
+
+    /// Where nodes of two rings hear each other the rings do not last.
+    fn form_again(&mut self, rings: &[BTreeSet<u32>]) {
+        let apart = |one: &BTreeSet<u32>, other: &BTreeSet<u32>| {
+            one.iter().all(|one| other.iter().all(|other| !self.reach_each_other(*one, *other)))
+        };
+        let pairs =
+            rings.iter().enumerate().flat_map(|(at, one)| rings[at + 1..].iter().map(move |other| (one, other)));
+        let lasting = self.cut.is_empty() || pairs.into_iter().all(|(one, other)| apart(one, other));
+        if !lasting {
+            self.formation += 1;
+            let after = self.jitter(self.timing.detection());
+            self.agenda.plan(self.now + after, Due::Form(self.formation));
         }
     }
 
@@ -307,6 +368,10 @@ impl Corosync {
             }
         }
     }
+}
+
+fn sorted(one: u32, other: u32) -> (u32, u32) {
+    (one.min(other), one.max(other))
 }
 
 fn by_group(processes: BTreeSet<(Rc<str>, Member)>, reason: Reason) -> BTreeMap<Rc<str>, Vec<(Member, Reason)>> {
