@@ -20,6 +20,7 @@
 //! | [`telemetry`], `service` | the log; what the service manager is told |
 //! | `mountinfo`, `superblock`, `clock` | formats and clocks of the machine |
 //! | `latency` | a stopwatch for the bench |
+//! | [`groupd`] | the legacy service, beside the loop or as a program of its own |
 //! | [`cli`] | the command `o2cpg`, which is a client of all this |
 
 pub mod args;
@@ -32,6 +33,7 @@ pub mod daemon;
 mod desk;
 mod events;
 mod fence;
+pub mod groupd;
 mod hands;
 mod inputs;
 pub mod kernel;

@@ -5,7 +5,7 @@ use super::effect::{Effect, Effects};
 use super::group::Keeper;
 use super::modes::Mode;
 use super::wait::Wait;
-use crate::ids::{ClientId, NodeId};
+use crate::ids::{ClientId, CpgId, NodeId};
 use crate::names::GroupKey;
 use crate::records::{GroupRecord, Reply};
 use crate::verbs::{Query, Request};
@@ -56,6 +56,17 @@ impl Machine {
             daemons: self.node.control.members.clone(),
             groups: groups.collect(),
         }
+    }
+
+    /// Every group, in the order of their creation.
+    pub fn keys(&self) -> impl Iterator<Item = &GroupKey> {
+        self.groups.values().map(|group| &group.key)
+    }
+
+    /// Differs whenever [`Machine::keys`] does; costs nothing.
+    #[must_use]
+    pub fn census(&self) -> (usize, CpgId) {
+        (self.groups.len(), CpgId(self.last_cpg))
     }
 
     /// The answer to `get_groups`: one record at least, if there is a group (kept, K8).

@@ -1,0 +1,212 @@
+//! Events of cpg-glue → events of the machine. Wraps, never judges.
+
+use super::cpgs::Cpgs;
+use cpg_glue::{Call, Code, Event as Glue, Failure};
+use groupd_compat::cpg_message::Message;
+use groupd_compat::ids::{CpgId, Member, NodeId, RingId};
+use groupd_compat::machine::{Event, QuorumReport, Reason, ViewChange};
+use tracing::{debug, warn};
+
+/// What has to be remembered between events: libquorum says in two callbacks what the machine takes as one.
+#[derive(Debug, Default)]
+pub(super) struct Corosync {
+    report: Option<QuorumReport>,
+    /// Nodes that went with this ring, until its report has said so.
+    left: (RingId, Vec<NodeId>),
+}
+
+/// What one event of the glue means.
+#[derive(Debug, PartialEq)]
+pub(super) enum Taken {
+    /// For the machine.
+    Event(Event),
+    /// This membership cannot be had.
+    Refused(CpgId, Failure),
+    /// Nothing is held under this name any more.
+    Left(cpg_glue::GroupName),
+    /// An order to kill a node has ended.
+    Killed(Result<(), Failure>),
+    /// Nothing, or only a line of the log.
+    Nothing,
+}
+
+impl Corosync {
+    pub(super) fn take(&mut self, event: Glue, cpgs: &Cpgs) -> Taken {
+        match event {
+            Glue::View { group, members, left, joined, .. } => of(cpgs.owner(&group), |cpg| {
+                let members = members.into_iter().map(member).collect();
+                Event::ViewChanged(cpg, ViewChange { members, left: changes(left), joined: changes(joined) })
+            }),
+            Glue::Message { group, from, bytes, .. } => of(cpgs.owner(&group), |cpg| Event::Delivered {
+                cpg,
+                from: member(from),
+                body: Message::decode(&bytes),
+            }),
+            Glue::Ring { group, ring, members, .. } => {
+                let control = cpgs.owner(&group).filter(|&cpg| cpg == CpgId::CONTROL);
+                of(control, |_| Event::RingChanged { ring: ring_id(ring), nodes: nodes(members) })
+            }
+            Glue::Quorum { quorate, ring, members, .. } => self.quorum(quorate, ring_id(ring), nodes(members)),
+            Glue::Nodelist { ring, left, .. } => self.nodelist(ring_id(ring), nodes(left)),
+            Glue::ShutdownAsked { .. } => Taken::Event(Event::ShutdownAsked),
+            Glue::Lost { .. } => Taken::Event(Event::CorosyncLost),
+            Glue::GroupRefused { why, .. } => refused(why, cpgs),
+            Glue::Left { group, .. } => Taken::Left(group),
+            Glue::KillOrdered { result, .. } => Taken::Killed(result),
+            Glue::Stuck { call, since_ms, .. } => {
+                warn!(%call, since_ms, "corosync does not answer");
+                Taken::Nothing
+            }
+            Glue::Odd { group, oddity, .. } => {
+                warn!(%group, ?oddity, "corosync did something odd");
+                Taken::Nothing
+            }
+            Glue::Down { .. }
+            | Glue::Up { .. }
+            | Glue::Unstuck { .. }
+            | Glue::Config { .. }
+            | Glue::ConfigUnreadable { .. }
+            | Glue::ShutdownAnswered { .. }
+            | Glue::Closed { .. } => Taken::Nothing,
+        }
+    }
+
+    fn quorum(&mut self, quorate: bool, ring: RingId, nodes: Vec<NodeId>) -> Taken {
+        let left = if self.left.0 == ring { std::mem::take(&mut self.left.1) } else { Vec::new() };
+        let report = QuorumReport { quorate, ring, nodes, left };
+        self.report = Some(report.clone());
+        Taken::Event(Event::QuorumChanged(report))
+    }
+
+    /// Who went is part of the next report of the ring; if that has come already, it comes again.
+    fn nodelist(&mut self, ring: RingId, left: Vec<NodeId>) -> Taken {
+        match &self.report {
+            Some(report) if report.ring == ring && !left.is_empty() => {
+                Taken::Event(Event::QuorumChanged(QuorumReport { left, ..report.clone() }))
+            }
+            _ => {
+                self.left = (ring, left);
+                Taken::Nothing
+            }
+        }
+    }
+}
+
+fn of(cpg: Option<CpgId>, event: impl FnOnce(CpgId) -> Event) -> Taken {
+    cpg.map_or(Taken::Nothing, |cpg| Taken::Event(event(cpg)))
+}
+
+/// A join that corosync only puts off is tried again by the glue; one that it refuses is over (deviation Q14).
+fn refused(why: Failure, cpgs: &Cpgs) -> Taken {
+    let is_join = matches!(why.call, Call::CpgInitialize | Call::CpgJoin);
+    let cpg = why.group.as_ref().and_then(|group| cpgs.owner(group));
+    match cpg {
+        Some(cpg) if is_join && why.code != Code::TRY_AGAIN => Taken::Refused(cpg, why),
+        _ => {
+            debug!(%why, "refused by corosync");
+            Taken::Nothing
+        }
+    }
+}
+
+fn member(member: cpg_glue::Member) -> Member {
+    Member { node: NodeId(member.nodeid.0), pid: member.pid }
+}
+
+fn nodes(list: Vec<cpg_glue::NodeId>) -> Vec<NodeId> {
+    list.into_iter().map(|node| NodeId(node.0)).collect()
+}
+
+fn ring_id(ring: cpg_glue::RingId) -> RingId {
+    RingId { representative: ring.nodeid.0, seq: ring.seq }
+}
+
+/// Reasons that corosync does not define name nothing that happened.
+fn changes(list: Vec<(cpg_glue::Member, cpg_glue::Reason)>) -> Vec<(Member, Reason)> {
+    let known = |(who, why)| {
+        let reason = match why {
+            cpg_glue::Reason::Join => Reason::Join,
+            cpg_glue::Reason::Leave => Reason::Leave,
+            cpg_glue::Reason::NodeDown => Reason::NodeDown,
+            cpg_glue::Reason::NodeUp => Reason::NodeUp,
+            cpg_glue::Reason::ProcDown => Reason::ProcDown,
+            cpg_glue::Reason::Unknown(_) => return None,
+        };
+        Some((member(who), reason))
+    };
+    list.into_iter().filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpg_glue::{Connection, GroupName};
+
+    const C: Connection = Connection(1);
+    const RING: cpg_glue::RingId = cpg_glue::RingId { nodeid: cpg_glue::NodeId(1), seq: 8 };
+
+    fn name(bytes: &[u8]) -> GroupName {
+        GroupName::foreign(bytes).unwrap()
+    }
+
+    fn cpgs() -> Cpgs {
+        let mut cpgs = Cpgs::default();
+        cpgs.join(CpgId::CONTROL, &name(b"groupd\0"));
+        cpgs.join(CpgId(1), &name(b"1_a\0"));
+        cpgs
+    }
+
+    fn quorum() -> Glue {
+        Glue::Quorum { connection: C, quorate: true, ring: RING, members: vec![cpg_glue::NodeId(1)] }
+    }
+
+    fn nodelist(left: &[u32]) -> Glue {
+        let left = left.iter().copied().map(cpg_glue::NodeId).collect();
+        Glue::Nodelist { connection: C, ring: RING, members: vec![], joined: vec![], left }
+    }
+
+    fn left_of(taken: Taken) -> Vec<NodeId> {
+        let Taken::Event(Event::QuorumChanged(report)) = taken else { panic!("{taken:?}") };
+        assert!(report.quorate && report.nodes == [NodeId(1)]);
+        report.left
+    }
+
+    #[test]
+    fn who_went_is_part_of_the_report_of_the_ring_whichever_comes_first() {
+        let mut corosync = Corosync::default();
+        assert_eq!(corosync.take(nodelist(&[2]), &cpgs()), Taken::Nothing);
+        assert_eq!(left_of(corosync.take(quorum(), &cpgs())), [NodeId(2)]);
+        assert!(left_of(corosync.take(quorum(), &cpgs())).is_empty());
+
+        let mut corosync = Corosync::default();
+        assert!(left_of(corosync.take(quorum(), &cpgs())).is_empty());
+        assert_eq!(left_of(corosync.take(nodelist(&[2]), &cpgs())), [NodeId(2)]);
+    }
+
+    #[test]
+    fn a_ring_counts_on_the_control_cpg_only() {
+        let ring = |group: &[u8]| Glue::Ring { connection: C, group: name(group), ring: RING, members: vec![] };
+        let (mut corosync, cpgs) = (Corosync::default(), cpgs());
+        assert_eq!(corosync.take(ring(b"1_a\0"), &cpgs), Taken::Nothing);
+        assert!(matches!(corosync.take(ring(b"groupd\0"), &cpgs), Taken::Event(Event::RingChanged { .. })));
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_an_event() {
+        let from = cpg_glue::Member { nodeid: cpg_glue::NodeId(2), pid: 9 };
+        let message = Glue::Message { connection: C, group: name(b"groupd\0"), from, bytes: vec![1, 2, 3] };
+        let taken = Corosync::default().take(message, &cpgs());
+        assert!(matches!(taken, Taken::Event(Event::Delivered { cpg: CpgId::CONTROL, body: Err(_), .. })));
+    }
+
+    #[test]
+    fn a_join_that_is_put_off_is_not_refused() {
+        let refusal = |code| Glue::GroupRefused {
+            connection: C,
+            why: Failure { call: Call::CpgJoin, group: Some(name(b"1_a\0")), code },
+        };
+        let (mut corosync, cpgs) = (Corosync::default(), cpgs());
+        assert_eq!(corosync.take(refusal(Code::TRY_AGAIN), &cpgs), Taken::Nothing);
+        assert!(matches!(corosync.take(refusal(Code(18)), &cpgs), Taken::Refused(CpgId(1), _)));
+    }
+}

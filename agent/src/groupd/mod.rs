@@ -1,0 +1,177 @@
+//! groupd's service for programs that speak libgroup, next to daemons that may be the original: sockets and corosync
+//! around the machine of `groupd-compat`.
+//!
+//! ```text
+//! @groupd_socket ─ clients, outbox ─┐
+//! corosync ─ cpg-glue ─ corosync.rs ┼─ server.rs: event → machine → perform ─ hands.rs ─┬─ cpg-glue, through cpgs.rs
+//! signals, timer ───────────────────┘                                                  ├─ clients
+//!                                                                                      └─ log, journal
+//! ```
+//!
+//! It has a connection to corosync of its own, and runs on the thread that owns it: beside o2cpgd's loop
+//! (`legacy.groupd`), or alone as the program `groupd` ([`alone`]). One life lasts as long as that connection; with it
+//! all clients are dropped, because everything they were told belonged to it.
+
+pub mod alone;
+mod clients;
+mod corosync;
+mod cpgs;
+mod hands;
+mod journal;
+mod lock_file;
+mod outbox;
+mod server;
+
+use clients::Readers;
+use cpg_glue::Failure;
+use groupd_compat::ids::CpgId;
+use groupd_compat::machine::{Compat, Exit, Machine, OnClientDeath};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Group};
+use server::{Order, Server, connect};
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_local};
+use tracing::{debug, error, info};
+
+/// The abstract name of the client socket.
+pub const SOCKET: &str = "groupd_socket";
+/// How long a silent daemon is waited for before it counts as an old one (`-w`).
+pub const WAIT_MS: u64 = 5000;
+/// How long all must be undecided before libcpg is proposed (`-d`).
+pub const DELAY_MS: u64 = 2000;
+/// Between two lives that ended by themselves.
+const NEXT_LIFE: Duration = Duration::from_secs(1);
+
+/// How it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Abstract name of the client socket.
+    pub socket: String,
+    /// groupd_compat.
+    pub compat: Compat,
+    /// [`WAIT_MS`].
+    pub wait_ms: u64,
+    /// [`DELAY_MS`].
+    pub delay_ms: u64,
+    /// What becomes of a dead client's groups.
+    pub on_client_death: OnClientDeath,
+    /// Who besides root may query.
+    pub readers: Option<Gid>,
+}
+
+/// Why it does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its socket: `EADDRINUSE` is another groupd.
+    #[error("listening on the abstract socket @{name}")]
+    Socket {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// corosync does not answer.
+    #[error("no connection to corosync within {} s", alone::PATIENCE.as_secs())]
+    Unconnected {
+        /// The first call that failed.
+        source: Option<Failure>,
+    },
+}
+
+/// What outlasts one life.
+struct Place {
+    listener: Rc<UnixListener>,
+    last_client: Rc<Cell<u64>>,
+    /// Told the groups of clients whenever they change.
+    tell: Box<dyn Fn(Vec<String>)>,
+    told: Cell<(usize, CpgId)>,
+}
+
+impl Place {
+    fn take(name: &str, tell: impl Fn(Vec<String>) + 'static) -> Result<Place, Error> {
+        let listener = clients::listen(name).map_err(|source| Error::Socket { name: name.to_owned(), source })?;
+        let told = Cell::new((0, CpgId::CONTROL));
+        Ok(Place { listener, last_client: Rc::default(), tell: Box::new(tell), told })
+    }
+
+    /// Says which groups there are, if that has changed.
+    fn tell(&self, machine: &Machine) {
+        let census = machine.census();
+        if self.told.replace(census) != census {
+            (self.tell)(machine.keys().map(ToString::to_string).collect());
+        }
+    }
+
+    /// There are none any more.
+    fn clear(&self) {
+        if self.told.replace((0, CpgId::CONTROL)).0 > 0 {
+            (self.tell)(Vec::new());
+        }
+    }
+}
+
+/// The server beside another loop of the same thread.
+pub(crate) struct Service {
+    orders: mpsc::Sender<Order>,
+    lives: JoinHandle<()>,
+}
+
+/// Listens at once, and serves whenever corosync is there. `tell` hears the names of all groups whenever they change.
+pub(crate) fn serve(options: Options, tell: impl Fn(Vec<String>) + 'static) -> Result<Service, Error> {
+    more_descriptors();
+    let place = Place::take(&options.socket, tell)?;
+    let (orders, taken) = mpsc::channel(1);
+    Ok(Service { orders, lives: spawn_local(lives(options, place, taken)) })
+}
+
+impl Service {
+    /// Ends it in good order; only right when it has no groups.
+    pub(crate) async fn stop(self) {
+        if self.orders.send(Order::Stop).await.is_ok() && self.lives.await.is_err() {
+            error!("the groupd service has ended by a panic");
+        }
+    }
+}
+
+async fn lives(options: Options, place: Place, mut orders: mpsc::Receiver<Order>) {
+    loop {
+        let connected = tokio::select! {
+            connected = connect(None) => connected,
+            _ = orders.recv() => return,
+        };
+        let Ok((glue, reports, me)) = connected else { return };
+        let exit = Server::new(&options, &place, glue, reports, me).run(&mut orders).await;
+        place.clear();
+        match exit {
+            Exit::Asked => return,
+            Exit::CorosyncLost => info!("groupd's clients are dropped: corosync is gone"),
+            Exit::MergedWithoutQuorum | Exit::Overwhelmed => error!(?exit, "groupd's clients are dropped"),
+        }
+        tokio::time::sleep(NEXT_LIFE).await;
+    }
+}
+
+/// Each group costs a descriptor, each client one; the soft limit of 1024 is for programs that use select.
+fn more_descriptors() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        debug!(%error, "the limit of descriptors stays");
+    }
+}
+
+/// The group that may look, by its name; nobody if it does not exist.
+fn group(name: &str) -> Option<Gid> {
+    Group::from_name(name).ok().flatten().map(|group| group.gid)
+}
+
+impl Options {
+    fn readers(&self) -> Readers {
+        Readers(self.readers.map(Gid::as_raw))
+    }
+}

@@ -1,0 +1,76 @@
+"""groupd's clients on three nodes are stopped, started and finished alike through joins, a leave and two deaths."""
+from o2lab import groupd
+from o2lab.scenario import Cluster, expect
+
+SUITES = {"agent-ns": Cluster(3, "ns")}
+PROGRAMS = groupd.PROGRAMS
+LIMIT_S = 60
+
+
+def run(lab):
+    lab.in_parallel(lambda node: groupd.start(lab, node), groupd.NODES)
+    one, two, three = (groupd.Client(lab, node, "a") for node in groupd.NODES)
+    one.say("join a")
+    one.wait("finish a 1")
+    expect("a life alone", ["connected", "setid a 65537", "start a 1 2 1 1", "finish a 1"], one.heard())
+    two.say("join a")
+    one.wait("finish a 2")
+    two.wait("finish a 1")
+    three.say("join a")
+    three.wait("finish a 1")
+    told = one.wait("finish a 3"), two.wait("finish a 2")
+    expect("the first", ["stop a", "start a 2 2 2 2 1", "finish a 2", "stop a", "start a 3 2 3 3 2 1", "finish a 3"],
+           one.heard()[4:])
+    expect("the second", ["setid a 65537", "start a 1 2 2 1 2", "finish a 1", "stop a", "start a 2 2 3 3 1 2",
+                          "finish a 2"], two.heard()[1:])
+    expect("the third", ["setid a 65537", "start a 1 2 3 1 2 3", "finish a 1"], three.heard()[1:])
+    data_in_one_order(one, two, three)
+    two.say("leave a")
+    two.wait("terminate a")
+    one.wait("finish a 4", after=told[0])
+    three.wait("finish a 2")
+    expect("after a leave", "start a 4 3 2 3 1", one.heard()[-2])
+    a_client_dies(lab, one, three)
+    a_node_is_back(lab, one)
+    a_node_dies(lab, one, two)
+
+
+def data_in_one_order(*clients):
+    for client in clients:
+        client.say(*("send a %s-%d" % (client.node, number) for number in range(15)))
+    last = ["deliver a %d %d %d-14" % (client.node, len("%d-14" % client.node), client.node) for client in clients]
+    for client in clients:
+        for line in last:
+            client.wait(line)
+    delivered = [[line for line in client.heard() if line.startswith("deliver")] for client in clients]
+    expect("15 words of each", 45, len(delivered[0]))
+    expect("in one order", [delivered[0]] * 3, delivered)
+
+
+def a_client_dies(lab, one, three):
+    """Its node is killed once its group has started: the others recover as from any failure (on_client_death)."""
+    three.kill()
+    lab.wait_for(3, "! pidof corosync", 10, "corosync of node 3 is killed")
+    one.wait("finish a 5", seconds=20)
+    expect("as from any failure", ["stop a", "start a 5 1 1 1", "finish a 5"], one.heard()[-3:])
+    lab.wait_for(3, lambda: not groupd.pid(lab, 3), 10, "groupd of node 3 ends with its corosync")
+
+
+def a_node_is_back(lab, one):
+    lab.corosync.start(3)
+    lab.wait_members(3)
+    groupd.start(lab, 3)
+    three = groupd.Client(lab, 3, "again")
+    three.say("join a")
+    one.wait("finish a 6")
+    expect("a second life", ["connected", "setid a 65537", "start a 1 2 2 1 3", "finish a 1"], three.heard())
+
+
+def a_node_dies(lab, one, two):
+    two.say("join a")
+    two.wait("finish a 4")
+    lab.crash(3)
+    one.wait("finish a 8", seconds=20)
+    two.wait("finish a 5")
+    expect("after a death", ["stop a", "start a 8 1 2 2 1", "finish a 8"], one.heard()[-3:])
+    expect("alike", ["stop a", "start a 5 1 2 1 2", "finish a 5"], two.heard()[-3:])
