@@ -4,6 +4,7 @@ use crate::clock;
 use crate::controld::{self, Counter};
 use crate::corosync::Corosync;
 use crate::desk::Desk;
+use crate::groupd;
 use crate::hands::Hands;
 use crate::inputs::{INPUTS_MAX, Inputs, Reading};
 use crate::kernel::{self, Choice, Kernel};
@@ -24,6 +25,7 @@ use agent_core::{Agent, Effect, Effects, Event};
 use cpg_glue::{Glue, GroupName, run_on_owner_thread};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::Gid;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
@@ -69,6 +71,9 @@ pub enum Error {
     /// The sockets of the old daemons.
     #[error(transparent)]
     Controld(#[from] controld::listen::Error),
+    /// The socket of the legacy service.
+    #[error(transparent)]
+    Groupd(#[from] groupd::Error),
     /// The node tree.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
@@ -115,6 +120,8 @@ struct Daemon {
     service: Rc<Service>,
     latency: Option<Latency>,
     socket: PathBuf,
+    /// The legacy service, where it is wanted.
+    groupd: Option<groupd::Service>,
     /// Locked until the end.
     _run_dir: RunDir,
 }
@@ -180,15 +187,27 @@ impl Daemon {
             service,
             latency: options.latency.map(Latency::new),
             socket: options.socket,
+            groupd: None,
             _run_dir: run_dir,
         };
         daemon.handle(Event::Started(Box::new(started)));
-        sockets::listen(&daemon.socket, &daemon._run_dir, &desk)?;
-        if let Some(prefix) = controld_prefix {
-            controld::open(&prefix, daemon._run_dir.group(), &desk, &daemon.hands.mounts)?;
-        }
+        daemon.open_doors(&in_force, controld_prefix, &desk)?;
         daemon.service.lose_patience_later();
         Ok(daemon)
+    }
+
+    /// Every socket that clients come through.
+    fn open_doors(&mut self, in_force: &Settings, controld: Option<String>, desk: &Rc<Desk>) -> Result<(), Error> {
+        sockets::listen(&self.socket, &self._run_dir, desk)?;
+        let readers = self._run_dir.group();
+        if let Some(prefix) = controld {
+            controld::open(&prefix, readers, desk, &self.hands.mounts)?;
+        }
+        if let Some(options) = groupd_options(in_force, readers) {
+            let tell = sources::legacy_groups(self.inputs.queue_end.clone());
+            self.groupd = Some(groupd::serve(options, tell)?);
+        }
+        Ok(())
     }
 
     async fn run(mut self) -> Result<(), Error> {
@@ -237,6 +256,9 @@ impl Daemon {
     /// Leaves corosync within the glue's own deadline; the answers that clients still get go out meanwhile.
     async fn leave(mut self) {
         self.service.stopping();
+        if let Some(groupd) = self.groupd.take() {
+            groupd.stop().await;
+        }
         self.hands.glue.close();
         while self.inputs.glue.next().await.is_some() {}
         if let Err(error) = fs::remove_file(&self.socket) {
@@ -259,6 +281,17 @@ fn ground(options: &Options, in_force: &Settings) -> Result<(RunDir, Rc<RefCell<
         .map_err(|source| Error::Recorder { path: folder, source })?;
     let recorder = Rc::new(RefCell::new(recorder));
     Ok((run_dir, recorder))
+}
+
+fn groupd_options(in_force: &Settings, readers: Option<Gid>) -> Option<groupd::Options> {
+    Some(groupd::Options {
+        socket: in_force.groupd_socket.clone(),
+        compat: in_force.groupd?,
+        wait_ms: groupd::WAIT_MS,
+        delay_ms: groupd::DELAY_MS,
+        on_client_death: in_force.on_client_death,
+        readers,
+    })
 }
 
 /// A model has no volumes: the tools of this machine do not mean it.

@@ -10,6 +10,7 @@ mod live;
 
 use agent_core::policy::Policy;
 use configfs::Invalid;
+use groupd_compat::machine::{Compat, OnClientDeath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -148,6 +149,12 @@ pub struct Settings {
     pub control_group: Option<String>,
     /// Whether tools and programs made for ocfs2_controld and o2cb_controld are served on their sockets.
     pub controld: bool,
+    /// How programs that speak libgroup are served; `None`: not at all.
+    pub groupd: Option<Compat>,
+    /// Abstract name of their socket.
+    pub groupd_socket: String,
+    /// What becomes of the groups of one that dies.
+    pub on_client_death: OnClientDeath,
     /// Bound of the flight recorder.
     pub recorder_size_bytes: u64,
     values: Values,
@@ -178,6 +185,9 @@ impl Settings {
             log_level: String::new(),
             control_group: None,
             controld: true,
+            groupd: None,
+            groupd_socket: String::new(),
+            on_client_death: OnClientDeath::default(),
             recorder_size_bytes: 0,
             values: BTreeMap::new(),
         };

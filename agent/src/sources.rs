@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tracing::{debug, warn};
 
@@ -40,6 +40,20 @@ fn on_signal(mut signal: Signal, queue: mpsc::Sender<Input>, input: impl Fn() ->
             }
         }
     });
+}
+
+/// What is called with the groups of the legacy service's clients; only the newest list counts.
+pub(crate) fn legacy_groups(queue: mpsc::Sender<Input>) -> impl Fn(Vec<String>) + 'static {
+    let (news, mut newest) = watch::channel(Vec::new());
+    spawn_local(async move {
+        while newest.changed().await.is_ok() {
+            let groups = newest.borrow_and_update().clone();
+            if queue.send(Input::Event(Event::LegacyGroups(groups))).await.is_err() {
+                return;
+            }
+        }
+    });
+    move |groups| _ = news.send_replace(groups)
 }
 
 /// The kernel raises POLLPRI on an open mountinfo when the mount table has changed (proc(5)).

@@ -94,6 +94,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::Asked(..)
         | Event::MountAsked(..)
         | Event::ControlDone(..)
+        | Event::LegacyGroups(_)
         | Event::ClientGone(_)
         | Event::KernelDone(..)
         | Event::KernelSeen(_)

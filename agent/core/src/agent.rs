@@ -68,6 +68,8 @@ pub struct Agent {
     pub(crate) last_op: u64,
 
     pub(crate) tokens: Tokens,
+    /// Groups of legacy clients, as `LEVEL:NAME`.
+    pub(crate) legacy: BTreeSet<String>,
     pub(crate) waiters: BTreeMap<ClientId, Condition>,
     pub(crate) timers: Timers,
     pub(crate) tries: Tries,
@@ -190,6 +192,7 @@ impl Agent {
                 self.waiters.remove(&client);
                 self.mount_client_gone(client, fx);
             }
+            Event::LegacyGroups(groups) => self.legacy = groups.into_iter().collect(),
             Event::ControlDone(op, result) => self.control_done(op, result, fx),
             Event::FenceEnded(node, result) => self.fence_ended(node, result, fx),
             Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),

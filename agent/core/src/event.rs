@@ -64,6 +64,8 @@ pub enum Event {
     FenceEnded(NodeId, Result<(), String>),
     /// A tool of a mount asked, over the ocfs2_controld socket. One client may ask again and again.
     MountAsked(ClientId, MountAsk),
+    /// Groups that clients of the legacy service have, as `LEVEL:NAME`.
+    LegacyGroups(Vec<String>),
     /// A client's connection is closed.
     ClientGone(ClientId),
     /// A batch of kernel operations ended; the tree was read again after it.

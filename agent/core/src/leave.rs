@@ -45,7 +45,8 @@ impl Agent {
     /// What keeps this daemon.
     #[must_use]
     pub fn pins(&self) -> BTreeSet<Pin> {
-        pins::of_daemon(&self.kernel, &self.tokens).into_iter().chain(self.mount_pins()).collect()
+        let legacy = self.legacy.iter().cloned().map(Pin::LegacyGroup);
+        pins::of_daemon(&self.kernel, &self.tokens).into_iter().chain(self.mount_pins()).chain(legacy).collect()
     }
 
     fn pin_texts(&self) -> Vec<String> {

@@ -29,6 +29,8 @@ pub enum Pin {
     Service { uuid: String, service: String },
     /// Its death is not handled yet.
     NotBuried,
+    /// A client of the legacy service has this group, `LEVEL:NAME`.
+    LegacyGroup(String),
     /// A person set it.
     OperatorToken(String),
 }
@@ -45,6 +47,7 @@ impl Pin {
             Pin::MountInFlight { .. } => "mounting",
             Pin::Service { .. } => "service",
             Pin::NotBuried => "death",
+            Pin::LegacyGroup(_) => "legacy-group",
             Pin::OperatorToken(_) => "token",
         }
     }
@@ -66,6 +69,7 @@ impl fmt::Display for Pin {
             Pin::MountInFlight { uuid, device, service } => write!(f, "{service} is mounting {device} ({uuid})"),
             Pin::Service { uuid, service } => write!(f, "{service} uses volume {uuid}"),
             Pin::NotBuried => f.write_str("its death is not handled yet"),
+            Pin::LegacyGroup(name) => write!(f, "a client has legacy group {name}"),
             Pin::OperatorToken(text) => write!(f, "pinned by hand: {text}"),
         }
     }

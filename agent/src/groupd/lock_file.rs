@@ -10,7 +10,7 @@ pub(super) const PATH: &str = "/var/run/groupd.pid";
 
 /// Why it cannot be held.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// Another process holds it.
     #[error("groupd runs already: it holds {0}")]
     Held(PathBuf),

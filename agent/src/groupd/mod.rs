@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::timeout;
 use tracing::{debug, error, info};
 
 /// The abstract name of the client socket.
@@ -46,6 +47,9 @@ pub const WAIT_MS: u64 = 5000;
 pub const DELAY_MS: u64 = 2000;
 /// Between two lives that ended by themselves.
 const NEXT_LIFE: Duration = Duration::from_secs(1);
+
+/// How long an end in good order may take: corosync's own bound and a little more.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// How it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,10 +134,20 @@ pub(crate) fn serve(options: Options, tell: impl Fn(Vec<String>) + 'static) -> R
 }
 
 impl Service {
-    /// Ends it in good order; only right when it has no groups.
-    pub(crate) async fn stop(self) {
-        if self.orders.send(Order::Stop).await.is_ok() && self.lives.await.is_err() {
-            error!("the groupd service has ended by a panic");
+    /// Ends it in good order. One that has got a group in this very moment is ended all the same, and the other nodes see
+    /// that it died.
+    pub(crate) async fn stop(mut self) {
+        let in_good_order = async {
+            _ = self.orders.send(Order::Stop).await;
+            (&mut self.lives).await
+        };
+        match timeout(STOP_WITHIN, in_good_order).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!(%error, "the groupd service has ended before"),
+            Err(_) => {
+                error!("the groupd service does not end, and is ended");
+                self.lives.abort();
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The settings that exist: one row each.
 
 use super::{Origin, Settings, Values};
-use crate::telemetry;
+use crate::{groupd, telemetry};
 use agent_core::ids::NodeId;
 use agent_core::policy::{Fence, Forget};
 use configfs::{DEAD_THRESHOLD_MAX, DEAD_THRESHOLD_MIN, FenceMethod, HeartbeatMode};
+use groupd_compat::machine::{Compat, OnClientDeath};
 use std::time::Duration;
 
 /// When a new value is taken.
@@ -87,6 +88,29 @@ const KEYS: &[Key] = &[
         };
         Some(())
     }),
+    row("legacy.groupd", "off", "off, libgroup, libcpg or detect", When::Start, |settings, _, text| {
+        settings.groupd = match text {
+            "off" => None,
+            "libgroup" => Some(Compat::Libgroup),
+            "libcpg" => Some(Compat::Libcpg),
+            "detect" => Some(Compat::Detect),
+            _ => return None,
+        };
+        Some(())
+    }),
+    row("legacy.groupd_socket", groupd::SOCKET, ABSTRACT_NAME, When::Start, |settings, _, text| {
+        settings.groupd_socket = Some(text).filter(|text| (1..=ABSTRACT_NAME_MAX).contains(&text.len()))?.to_owned();
+        Some(())
+    }),
+    row("legacy.on_client_death", "kill-node", "leave, hold or kill-node", When::Start, |settings, _, text| {
+        settings.on_client_death = match text {
+            "leave" => OnClientDeath::Leave,
+            "hold" => OnClientDeath::Hold,
+            "kill-node" => OnClientDeath::KillNode,
+            _ => return None,
+        };
+        Some(())
+    }),
     row("log.level", "info", "directives such as info,cpg_glue=trace", When::Live, |settings, _, text| {
         settings.log_level = text.to_owned();
         telemetry::check(text).ok()
@@ -150,6 +174,9 @@ const KEYS: &[Key] = &[
     }),
 ];
 
+/// Of `sun_path`, without its leading zero byte.
+const ABSTRACT_NAME_MAX: usize = 107;
+const ABSTRACT_NAME: &str = "a name of 1 to 107 bytes";
 const DEAD_THRESHOLD: &str = "a number of heartbeats from 4 to 2147484";
 
 const fn row(
