@@ -141,6 +141,7 @@ impl Daemon {
         sources::signals(&queue_end, dump).map_err(system("taking signals"))?;
         if let Choice::Kernel(_) = options.backend {
             sources::mount_table(kernel.clone());
+            sources::lockspaces(kernel.clone());
         }
         watch.into_iter().for_each(|watch| sources::configfs(watch, kernel.clone()));
 

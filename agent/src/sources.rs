@@ -3,9 +3,10 @@
 use crate::inputs::Input;
 use crate::kernel::{Kernel, Watch};
 use agent_core::Event;
+use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -16,6 +17,13 @@ use tracing::{debug, warn};
 
 /// A batch of ours raises some twenty events in configfs; they are one look.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// Bytes of one uevent. Source: linux include/linux/kobject.h, UEVENT_BUFFER_SIZE is 2048, and a header of a path.
+const UEVENT_LEN_MAX: usize = 8192;
+/// Multicast group of what the kernel itself says; 2 is udev's.
+const UEVENTS_OF_THE_KERNEL: u32 = 1;
+/// In every uevent of a lockspace.
+const DLM_PATH: &[u8] = b"/kernel/dlm/";
 
 /// SIGTERM and SIGINT ask the daemon to end, SIGHUP to read its file again, SIGUSR1 calls `dump`.
 pub(crate) fn signals(queue: &mpsc::Sender<Input>, dump: impl Fn() + 'static) -> io::Result<()> {
@@ -83,6 +91,35 @@ pub(crate) fn configfs(watch: Watch, kernel: Kernel) {
         })),
         Err(error) => debug!(%error, "configfs is not watched"),
     }
+}
+
+/// The kernel's DLM tells of each lockspace that comes or goes, in a line `ACTION@/kernel/dlm/NAME` (netlink(7),
+/// NETLINK_KOBJECT_UEVENT, group 1). Nobody has to ask it anything.
+pub(crate) fn lockspaces(kernel: Kernel) {
+    match device_events().and_then(|socket| watched(socket, Interest::READABLE)) {
+        Ok(socket) => drop(spawn_local(async move {
+            while let Ok(mut ready) = socket.readable().await {
+                let mut is_dlm = false;
+                let mut event = [0; UEVENT_LEN_MAX];
+                // What does not fit, or was dropped because there was too much, is found by the look now and then.
+                while let Ok(len) = recv(socket.as_raw_fd(), &mut event, MsgFlags::MSG_DONTWAIT) {
+                    is_dlm |= event[..len].windows(DLM_PATH.len()).any(|part| part == DLM_PATH);
+                }
+                ready.clear_ready();
+                if is_dlm {
+                    kernel.look(false);
+                }
+            }
+        })),
+        Err(error) => debug!(%error, "lockspaces are not watched, only looked at now and then"),
+    }
+}
+
+fn device_events() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkKObjectUEvent)?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, UEVENTS_OF_THE_KERNEL))?;
+    Ok(socket)
 }
 
 /// Takes the descriptor over; it stays open as long as it is watched.
