@@ -14,6 +14,8 @@ use crate::{Error, lab};
 
 /// How much of a failed command's output is shown; the rest is in the suite's log.
 const TAIL_LINES: usize = 40;
+/// Scenarios mostly wait for time-outs: two labs at once keep the two cores busy that the time limit is meant for.
+const LABS_AT_ONCE: &str = "2";
 /// What the whole run may take on 2 cores. Over it, the summary says so.
 const WHOLE_RUN: Duration = Duration::from_secs(20 * 60);
 
@@ -180,7 +182,8 @@ impl Session {
             Run::Codegen => vec![cargo(&["xtask", "codegen", "--check"])],
             Run::Scenarios(name) => {
                 let mut command = lab::script("run");
-                command.args(["--suite", name, "--programs"]).arg(self.metadata.target_dir.join("debug"));
+                command.args(["--suite", name, "--jobs", LABS_AT_ONCE, "--programs"]);
+                command.arg(self.metadata.target_dir.join("debug"));
                 vec![command]
             }
             Run::Unit => self.programs_where(|program| !program.is_integration),

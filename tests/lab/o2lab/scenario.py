@@ -203,14 +203,67 @@ def describe(error):
     return place + name + str(error)
 
 
-def play_all(scenarios, programs=None, out=OUT, keep=False):
-    """Plays scenarios on the lab LAB_NAME; the last line counts them. Returns the exit status."""
+def play_all(scenarios, programs=None, out=OUT, keep=False, jobs=1):
+    """Plays scenarios on the lab LAB_NAME, or on that many labs at once; the last line counts them. Returns the exit status.
+
+    Most of a scenario is waiting for time-outs of a kernel or of corosync, so two labs need little more than one.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    parts = [part for part in split(scenarios, jobs) if part]
+    if len(parts) > 1:
+        counts = side_by_side(parts, programs, out)
+    else:
+        counts = play_each(scenarios, programs, out, keep)
+    print("%d passed, %d failed" % counts)
+    return 1 if counts[1] else 0
+
+
+def play_each(scenarios, programs, out, keep=False):
+    """One after the other; (passed, failed)."""
     player = Player(Lab(), programs, out, keep)
     try:
         for scenario in scenarios:
             player.play(scenario)
     finally:
         player.leave()
-    print("%d passed, %d failed" % (player.passed, player.failed))
-    return 1 if player.failed else 0
+    return player.passed, player.failed
+
+
+def split(scenarios, parts):
+    """Neighbours stay together: they share clusters."""
+    size = -(-len(scenarios) // parts)
+    return [scenarios[at:at + size] for at in range(0, len(scenarios), size)] if scenarios else []
+
+
+def side_by_side(parts, programs, out):
+    """Each part on a lab of its own, in a process of its own, which says how many passed and failed."""
+    workers = []
+    for number, part in enumerate(parts):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reading)
+            os.environ["LAB_NAME"] += "-%d" % (number + 1)
+            passed, failed = play_each(part, programs, out)
+            os.write(writing, b"%d %d" % (passed, failed))
+            os._exit(0)
+        os.close(writing)
+        workers.append((pid, reading, len(part)))
+    try:
+        return tuple(map(sum, zip(*[ended(*worker) for worker in workers])))
+    except BaseException:           # asked to end: the workers take their labs down before they go
+        for pid, _, _ in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        for pid, _, _ in workers:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        raise
+
+
+def ended(pid, reading, count):
+    """What a worker counted; one that died counts as failed with all it had."""
+    with os.fdopen(reading) as counts:
+        words = counts.read().split()
+    os.waitpid(pid, 0)
+    return (int(words[0]), int(words[1])) if len(words) == 2 else (0, count)
