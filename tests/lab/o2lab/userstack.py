@@ -1,8 +1,10 @@
-"""The tools of a mount on the sockets of ocfs2_controld and o2cb_controld: guest/mounter in the nodes."""
+"""The user stack: dlm_controld in the nodes, and the tools of a mount on the sockets of ocfs2_controld and o2cb_controld."""
+import json
 import os
 import shlex
 import threading
 
+from . import ocfs2
 from .scenario import Cluster
 
 MOUNTER = "/usr/bin/python3 -I -S /lab/guest/mounter "
@@ -13,6 +15,13 @@ ASK_S = 40
 def ask(lab, node, *texts, who=""):
     """Says each text on one connection; every line that was answered."""
     return lab.run(node, who + MOUNTER + "ask " + quoted(texts), ASK_S).splitlines()
+
+
+def heard(lab, node):
+    """What the daemon heard from tools since it started, by the kind of the message: ["Mount", "Result", ...]."""
+    lines = lab.run(node, "o2cpg dump | grep MountAsked || true").splitlines()
+    events = (json.loads(line)["event"]["event"]["MountAsked"][1] for line in lines)
+    return [event if isinstance(event, str) else next(iter(event)) for event in events]
 
 
 def quoted(words):
@@ -37,6 +46,10 @@ class Running:
     def lines(self):
         return self.said.decode(errors="replace").splitlines()
 
+    def tell(self, line):
+        """A line for its standard input."""
+        os.write(self.word, line.encode() + b"\n")
+
     def stop(self, seconds=10):
         """Ends its standard input, and waits for its end."""
         os.close(self.word)
@@ -45,10 +58,14 @@ class Running:
 
 # ---- the user stack, with dlm_controld ------------------------------------------------
 
+# With this label, and not with pcmk, stock tools ask on every kernel.
 LABEL = "cman"
 MKFS = ("-b", "4096", "-C", "4096", "-N", "4", "-J", "size=4M", "-L", "shared",
         "--cluster-stack=" + LABEL, "--cluster-name=lab")
 CLUSTER = Cluster(3, mkfs=MKFS, settings=(("modprobe", "configfs,ocfs2,ocfs2_stack_user,dlm"),))
+
+# The tools take a kernel without this file for an old one, and speak the whole protocol.
+OLD_KERNEL = "mount --bind /dev/null /sys/fs/ocfs2/dlm_recover_callback_support"
 
 # enable_fscontrol: the DLM leaves the file system's recovery to a daemon. Nobody fences in the lab.
 START = """
@@ -65,3 +82,28 @@ def up(lab, nodes=(1, 2, 3), fscontrol=True):
     lab.in_parallel(lambda node: lab.run(node, words, ASK_S), nodes)
     for node in nodes:
         lab.wait_for(node, "dlm_tool status >/dev/null 2>&1", ASK_S, "dlm_controld answers")
+
+
+# ---- what the daemon says -------------------------------------------------------------
+
+def volumes(lab, node):
+    """`o2cpg mounts`, by uuid: {uuid: {"nodes": [1, 2], "paths": ["/mnt/shared"], "state": "stable", ...}}."""
+    return {volume["uuid"]: volume for volume in lab.json(node, "o2cpg -o json mounts")["volumes"]}
+
+
+def until_used_by(lab, node, uuid, users, seconds=10):
+    """Until this node says that just these nodes use the volume."""
+    def is_so():
+        volume = volumes(lab, node).get(uuid, {"nodes": [], "state": "stable"})
+        return volume["nodes"] == list(users) and volume["state"] == "stable"
+    lab.wait_for(node, is_so, seconds, "node %d: %s is used by %s" % (node, uuid, users))
+
+
+def pins(lab, node):
+    """Kinds of what keeps the daemon there."""
+    return sorted(pin["kind"] for pin in json.loads(lab.try_run(node, "o2cpg -o json can-stop").out)["pins"])
+
+
+def uuid_of_the_volume(lab, node):
+    lines = lab.run(node, "debugfs.ocfs2 -R stats " + ocfs2.VOLUME).splitlines()
+    return next(line.split()[1] for line in lines if line.strip().startswith("UUID:"))
