@@ -18,6 +18,7 @@
 //! | [`controld`] | the sockets of ocfs2_controld and o2cb_controld |
 //! | [`recorder`], [`replay`] | the flight recorder, and stepping through what it holds |
 //! | [`telemetry`], `service` | the log; what the service manager is told |
+//! | [`stack`] | the cluster stack: what is chosen, there, live; choosing another |
 //! | `mountinfo`, `superblock`, `clock` | formats and clocks of the machine |
 //! | `latency` | a stopwatch for the bench |
 //! | [`groupd`] | the legacy service, beside the loop or as a program of its own |
@@ -50,6 +51,7 @@ mod service;
 pub mod settings;
 pub mod sockets;
 mod sources;
+pub mod stack;
 mod superblock;
 pub mod telemetry;
 mod timers;

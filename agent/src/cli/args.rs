@@ -120,6 +120,9 @@ pub enum Command {
         #[arg(long, value_name = "NODE")]
         yes_i_am_sure: Option<String>,
     },
+    /// The kernel's cluster stack: which one the next mount takes, what it is made of, what is live
+    #[command(subcommand)]
+    Stack(Stack),
     /// What the daemon writes to its log
     #[command(subcommand)]
     Log(Log),
@@ -192,6 +195,20 @@ pub enum Condition {
     NodeGone,
     /// NODE is a full member
     NodeReady,
+}
+
+/// The cluster stack.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Stack {
+    /// Show it; works without the daemon
+    Show,
+    /// Have the next mount take another one; refused while anything is mounted
+    Set {
+        /// o2cb, pcmk or cman
+        label: String,
+    },
+    /// Take back what was started since the boot: our node entries, the modules that were loaded; o2cpgd must not run
+    Offline,
 }
 
 /// The daemon's log.

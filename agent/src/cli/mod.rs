@@ -8,7 +8,7 @@
 //! | [`render`] | answers as text: pure functions |
 //! | [`exit`] | exit codes, and failures in three parts |
 //! | `asking`, [`volumes`], `follow`, `watch`, `forget`, `dump` | the commands that ask the daemon |
-//! | `local` | what can be said without it |
+//! | `local`, `stack` | what can be said and done without it |
 //! | `replay`, `generate` | the commands that ask nobody |
 //!
 //! Each answer is printed as text, or with `-o json` as the structure of `control.proto` with its schema.
@@ -26,6 +26,7 @@ mod local;
 pub mod output;
 pub mod render;
 mod replay;
+mod stack;
 pub mod table;
 pub mod text;
 pub mod volumes;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use clap::Parser;
 use proto::control::{Ask, api};
 
-use self::args::{Args, Command, Config, Cpg, Global, Log};
+use self::args::{Args, Command, Config, Cpg, Global, Log, Stack};
 use self::client::{Answered, Client};
 use self::exit::{Exit, Failure};
 use self::output::Output;
@@ -85,6 +86,9 @@ impl Session {
             Command::Unpin(pin) => self.done(Ask::Unpin { text: pin.text, node: pin.node })?,
             Command::AckDead { node, yes_i_am_sure } => self.ack_dead(node, yes_i_am_sure)?,
             Command::Forget { node, yes_i_am_sure } => self.forget(node, yes_i_am_sure)?,
+            Command::Stack(Stack::Show) => self.stack_show()?,
+            Command::Stack(Stack::Set { label }) => self.stack_set(&label)?,
+            Command::Stack(Stack::Offline) => self.stack_offline()?,
             Command::Log(Log::Get) => self.log(None)?,
             Command::Log(Log::Set { directives, for_time }) => self.log(Some((directives, for_time)))?,
             Command::Config(Config::Show) => self.config()?,

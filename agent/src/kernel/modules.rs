@@ -1,11 +1,11 @@
 //! Makes the node tree appear: configfs mounted, modules loaded. Nothing that is there is touched.
 
 use super::Error;
+use crate::stack::change::{self, Modprobe, Modules};
 use configfs::Kernel;
 use configfs::kernel::DEFAULT_ROOT;
 use nix::mount::{MsFlags, mount};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use tracing::{info, warn};
 
 /// What stock mount.ocfs2 needs with the o2cb stack.
@@ -17,22 +17,30 @@ const STACK_FILE: &str = "/sys/fs/ocfs2/cluster_stack";
 
 /// Opens the tree. `may_load`: load what is missing, if this is the kernel's own place and we are root.
 pub(super) fn open(root: &Path, may_load: bool) -> Result<Kernel, Error> {
-    if may_load && root == Path::new(DEFAULT_ROOT) && nix::unistd::geteuid().is_root() {
-        load();
-    }
+    let is_ours = root == Path::new(DEFAULT_ROOT) && nix::unistd::geteuid().is_root();
+    let loaded = if may_load && is_ours { load() } else { Vec::new() };
     let kernel = Kernel::open(root).map_err(|source| Error::NotThere { command: command(), source })?;
+    if is_ours {
+        put_on_record(&loaded);
+    }
     check_stack();
     Ok(kernel)
+}
+
+/// `o2cpg stack offline` takes out again what came into the kernel.
+fn put_on_record(loaded: &[&str]) {
+    if let Err(error) = change::started(Path::new("/"), loaded) {
+        warn!(%error, "it is not on record what was started");
+    }
 }
 
 fn command() -> String {
     format!("modprobe -a {}; mount -t configfs configfs {CONFIGFS}", MODULES.join(" "))
 }
 
-/// What fails here shows when the tree is opened.
-fn load() {
-    let loaded = |module: &&str| Path::new("/sys/module").join(module).exists();
-    let missing: Vec<&str> = MODULES.into_iter().filter(|module| !loaded(module)).collect();
+/// What came into the kernel. What fails here shows when the tree is opened.
+fn load() -> Vec<&'static str> {
+    let missing: Vec<&str> = MODULES.into_iter().filter(|module| !is_loaded(module)).collect();
     if !missing.is_empty() {
         modprobe(&missing);
     }
@@ -42,18 +50,19 @@ fn load() {
             Err(error) => warn!(path = CONFIGFS, %error, "configfs cannot be mounted"),
         }
     }
+    missing.into_iter().filter(|module| is_loaded(module)).collect()
+}
+
+fn is_loaded(module: &str) -> bool {
+    Path::new("/sys/module").join(module).exists()
 }
 
 fn modprobe(modules: &[&str]) {
-    let output = Command::new("modprobe").arg("-a").args(modules).stdin(Stdio::null()).output();
+    let loaded = Modprobe.load(modules);
     let modules = modules.join(" ");
-    match output {
-        Ok(output) if output.status.success() => info!(modules, "loaded"),
-        Ok(output) => {
-            let why = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-            warn!(modules, why, "modprobe failed");
-        }
-        Err(error) => warn!(modules, %error, "modprobe cannot be run"),
+    match loaded {
+        Ok(()) => info!(modules, "loaded"),
+        Err(why) => warn!(modules, why, "modprobe failed"),
     }
 }
 
@@ -61,7 +70,7 @@ fn modprobe(modules: &[&str]) {
 fn check_stack() {
     let Ok(label) = std::fs::read_to_string(STACK_FILE) else { return };
     if label.trim_end() != STACK {
-        let fix = format!("when nothing is mounted: echo {STACK} > {STACK_FILE}");
+        let fix = format!("when nothing is mounted: o2cpg stack set {STACK}");
         warn!(label = label.trim_end(), fix, "another cluster stack is chosen, mounts with o2cb will fail");
     }
 }

@@ -8,6 +8,7 @@ mod groups;
 mod log;
 mod nodes;
 mod plan;
+mod stack;
 mod status;
 mod volumes;
 
@@ -23,6 +24,7 @@ pub use self::groups::groups;
 pub use self::log::log;
 pub use self::nodes::{node_removal, nodes};
 pub use self::plan::plan;
+pub use self::stack::{chosen, offline, stack};
 pub use self::status::status;
 pub use self::volumes::{mounts, regions};
 
