@@ -197,9 +197,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Every socket that clients come through.
+    /// Every socket that clients come through; the control socket last: who can connect there finds the others open.
     fn open_doors(&mut self, in_force: &Settings, controld: Option<String>, desk: &Rc<Desk>) -> Result<(), Error> {
-        sockets::listen(&self.socket, &self._run_dir, desk)?;
         let readers = self._run_dir.group();
         if let Some(prefix) = controld {
             controld::open(&prefix, readers, desk, &self.hands.mounts)?;
@@ -208,6 +207,7 @@ impl Daemon {
             let tell = sources::legacy_groups(self.inputs.queue_end.clone());
             self.groupd = Some(groupd::serve(options, tell)?);
         }
+        sockets::listen(&self.socket, &self._run_dir, desk)?;
         Ok(())
     }
 

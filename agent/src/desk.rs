@@ -63,7 +63,7 @@ impl Desk {
         ClientId(self.last_id.get())
     }
 
-    /// Tells the core what a client did. Waits while the core has much to do; that client waits with it.
+    /// Tells the core what a client did, or what the shell did for the core. Who tells waits while the core has much to do.
     pub(crate) async fn report(&self, event: Event) {
         _ = self.inputs.send(Input::Event(event)).await;
     }
@@ -82,11 +82,6 @@ impl Desk {
         if let (Some(sender), Some(answer)) = (self.waiting.borrow_mut().remove(&client), response.answer) {
             _ = sender.send(answer);
         }
-    }
-
-    /// Something the shell did for the core has ended.
-    pub(crate) async fn tell_core(&self, event: Event) {
-        _ = self.inputs.send(Input::Event(event)).await;
     }
 
     async fn take_back(&self, id: ClientId) {

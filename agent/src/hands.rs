@@ -96,7 +96,7 @@ impl Hands {
         let desk = self.desk.clone();
         spawn_local(async move {
             let result = fence::run(&program, node, &name, within).await;
-            desk.tell_core(Event::FenceEnded(node, result)).await;
+            desk.report(Event::FenceEnded(node, result)).await;
         });
     }
 
