@@ -98,15 +98,13 @@ impl Inputs {
                 Gap::Quiet => self.quiet = true,
                 Gap::Slept(ms) => self.pending.push_back(Event::Slept { ms }),
             }
-            if self.pulse.check_is_due(now) {
-                self.corosync_end.check();
-            }
+            self.beat(now);
             match woken {
                 Woken::Glue(None) | Woken::Queue(None) => return None,
                 Woken::Glue(Some(event)) => self.take_glue(event),
                 Woken::Queue(Some(input)) => self.take_input(input),
                 Woken::Timer(token) => self.pending.push_back(Event::TimerFired(token)),
-                Woken::Pulse => self.beat(now),
+                Woken::Pulse => {}
             }
         }
     }
@@ -121,8 +119,12 @@ impl Inputs {
         }
     }
 
+    /// What is due now and then. With every turn: where much happens the pulse itself never comes.
     fn beat(&mut self, now: Tick) {
         self.service.feed_watchdog(now);
+        if self.pulse.check_is_due(now) {
+            self.corosync_end.check();
+        }
         if self.pulse.scan_is_due(now) {
             self.kernel.look(false);
             if self.read.unresolved {

@@ -86,10 +86,18 @@ fn handshake(path: &Path, node: u32, (major, minor): (u8, u8)) -> io::Result<Fil
 
 /// Without a service manager there is nobody to keep it; a crash then costs what it costs the historic daemon.
 fn keep_a_copy(device: &File) {
+    if is_kept() {
+        return;
+    }
     let states = [NotifyState::FdStore, NotifyState::FdName(FD_NAME)];
     if let Err(error) = sd_notify::notify_with_fds(false, &states, &[device.as_fd()]) {
         debug!(%error, "nobody keeps a copy of the control device");
     }
+}
+
+/// A daemon before us has left a copy; its place in the store is bounded.
+fn is_kept() -> bool {
+    std::env::var("LISTEN_FDNAMES").is_ok_and(|names| names.split(':').any(|name| name == FD_NAME))
 }
 
 fn down(volume: &str, node: u32) -> String {

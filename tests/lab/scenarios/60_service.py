@@ -1,35 +1,29 @@
 """As a service of systemd: ready at boot before volumes are mounted, back after a crash or a hang, never stopped under a
 mounted volume, and at shutdown gone after the volumes and before corosync."""
-import os
 import re
 
-from o2lab import ocfs2, wait
+from o2lab import ocfs2, service, wait
 from o2lab.scenario import Cluster, expect, expect_in
+from o2lab.service import NODE, journal, show
 
-SUITES = {"systemd": Cluster(1, mkfs=ocfs2.MKFS, settings=(("init", "systemd"), ("mem", "384M")))}
+SUITES = {"systemd": Cluster(1, mkfs=ocfs2.MKFS, settings=service.SETTINGS)}
 PROGRAMS = ocfs2.PROGRAMS
 LIMIT_S = 120
-NODE = 1
 SOON_S = 20
 OFF_S = 40
 
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
-UNIT = os.path.join(PROJECT, "packaging", "systemd", "o2cpgd.service")
 # Without udev no device unit ever gets ready, so the volume is named by a path outside /dev.
 FILES = {
     "etc/o2cpg/o2cpg.toml": ocfs2.CONFIG,
     "etc/fstab": "/disk /mnt/shared ocfs2 _netdev 0 0\n",
     "etc/systemd/system/o2cpgd.service.d/test.conf": "[Service]\nWatchdogSec=6\n",
 }
-LINKS = {
-    "disk": "/dev/ubda",
-    "etc/systemd/system/multi-user.target.wants/o2cpgd.service": "/usr/lib/systemd/system/o2cpgd.service",
-}
+LINKS = {"disk": "/dev/ubda"}
 PIN = "ocfs2 volume mounted on " + ocfs2.MOUNT
 
 
 def run(lab):
-    install(lab)
+    service.install(lab, PROGRAMS, FILES, LINKS)
     lab.off(NODE)
     lab.start(NODE)
     boot(lab)
@@ -40,20 +34,6 @@ def run(lab):
     expect("through all of this the volume was never unmounted", mounted, mount_id(lab))
     stop(lab)
     shutdown(lab)
-
-
-def install(lab):
-    """Into the tree of files that a node copies over its own at boot."""
-    root = os.path.join(lab.state.share, "root")
-    lab.share(*(os.path.join(lab.state.share, "bin", name) for name in PROGRAMS), into="root/usr/sbin")
-    lab.share(UNIT, into="root/usr/lib/systemd/system")
-    for path, text in FILES.items():
-        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
-        with open(os.path.join(root, path), "w") as target:
-            target.write(text)
-    for path, to in LINKS.items():
-        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
-        os.symlink(to, os.path.join(root, path))
 
 
 def boot(lab):
@@ -127,17 +107,9 @@ def shutdown(lab):
     expect("the order of the shutdown", order, [line for line in said if line in order])
 
 
-def show(lab, fact, unit="o2cpgd"):
-    return lab.run(NODE, "systemctl show --value -p %s %s" % (fact, unit))
-
-
 def until_status(lab, text):
     """What `systemctl status` shows of the daemon's own line."""
     lab.wait_for(NODE, lambda: text in show(lab, "StatusText"), SOON_S, "the line of status has %r" % text)
-
-
-def journal(lab, words):
-    return lab.run(NODE, "journalctl -b -u o2cpgd -o cat --no-pager " + words)
 
 
 def mount_id(lab):
