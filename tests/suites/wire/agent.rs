@@ -1,14 +1,16 @@
 //! Messages between agents.
 
 use proto::peer::{
-    Absent, Answer, Body, Entry, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous, Proposal,
-    ProposalReason, RingId, Table, Version, ViewTag,
+    Absent, Answer, Body, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
+    Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
 };
 
 const RING: RingId = RingId { nodeid: 1, seq: 0x3f2 };
 const BEFORE: RingId = RingId { nodeid: 1, seq: 0x3ee };
 const HIGHEST: RingId = RingId { nodeid: u32::MAX, seq: u64::MAX };
 const NONE_LIVE: Live = Live { mounts: 0, regions: 0 };
+const VOLUME: VolumeId = VolumeId(*b"\x0e\x57\x96\x1b\x81\x93\x46\x96\xb7\xaa\xe6\xd0\x08\x0d\x6f\x29");
+const OTHER_VOLUME: VolumeId = VolumeId([0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 const ALL_LIVE: Live = Live { mounts: u32::MAX, regions: u32::MAX };
 
 fn view(nonces: [u64; 2]) -> ViewTag {
@@ -111,6 +113,14 @@ fn hello_max() -> Message {
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }
 }
 
+fn hello_volumes() -> Message {
+    let mut message = hello_unfit();
+    if let Body::Hello(hello) = &mut message.body {
+        hello.volumes = [VOLUME].into();
+    }
+    message
+}
+
 fn answer(round: u32, outcome: Outcome) -> Message {
     message(Body::Answer(Answer { round, outcome }))
 }
@@ -159,6 +169,10 @@ fn cases() -> Vec<(&'static str, Message)> {
         ("probe", message(Body::Probe(0x0123_4567_89ab_cdef))),
         ("goodbye", goodbye("SIGTERM")),
         ("goodbye-empty", goodbye("")),
+        ("volumes", message(Body::Volumes([VOLUME, OTHER_VOLUME].into()))),
+        ("volumes-none", message(Body::Volumes([].into()))),
+        ("hello-volumes", hello_volumes()),
+        ("fenced", message(Body::Fenced(Fenced { nodeid: 3, by: "the fence program".into() }))),
     ]
 }
 
@@ -185,6 +199,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("refused-no-view", "view is missing, must be present"),
     ("refused-unsorted-members", "view.members is 2:911 before 1:4242, must be sorted, none twice"),
     ("refused-number", "hello.identity.number is 255, must be 0 to 254"),
+    ("refused-volume", "volumes.ids[0] is 15 bytes, must be 16 bytes"),
+    (
+        "refused-unsorted-volumes",
+        "volumes.ids is A0000000000000000000000000000001 before 0E57961B81934696B7AAE6D0080D6F29, must be ascending, none twice",
+    ),
     ("refused-port", "hello.identity.port is 0, must be 1 to 65534"),
     ("refused-name", r#"hello.identity.name is "../x", must be 1 to 64 bytes without / and NUL, and neither . nor .."#),
     ("refused-not-utf8", "malformed message: "),

@@ -21,6 +21,7 @@ fn cases() -> Vec<(&'static str, Ask)> {
         ("control-ask-cpg-list", Ask::CpgList),
         ("control-ask-groups", Ask::Groups),
         ("control-ask-forget", Ask::Forget { node: "charlie".into() }),
+        ("control-ask-ack-dead", Ask::AckDead { node: "charlie".into(), by: "alice".into() }),
     ]
 }
 
