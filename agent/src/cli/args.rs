@@ -8,6 +8,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::duration::{parse, parse_deadline};
 use super::exit::EXIT_CODES;
+use crate::groupd;
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/o2cpg/control.sock";
@@ -74,8 +75,10 @@ pub enum Command {
     },
     /// The nodes that corosync, the node table or an agent knows
     Nodes,
-    /// The process groups that o2cpgd works in
-    Groups,
+    /// The process groups that o2cpgd works in, or those of programs that speak libgroup
+    Groups(Groups),
+    /// Be a program that speaks libgroup: join, answer and leave by hand. Its end leaves the groups; its death is one
+    Groupctl(Groupctl),
     /// The volumes that nodes use: which nodes, and where they are mounted here
     Mounts,
     /// The heartbeat regions of this kernel
@@ -170,6 +173,47 @@ pub struct Events {
     /// Go on with new ones until interrupted
     #[arg(short, long)]
     pub follow: bool,
+}
+
+/// Which groups, and how.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Groups {
+    /// Those that groupd's clients have; asks its own socket, so it works with the original too
+    #[arg(long)]
+    pub legacy: bool,
+    /// Laid out as another tool does it (-v as there)
+    #[arg(long, value_name = "TOOL")]
+    pub style: Option<Style>,
+    /// Abstract name of groupd's socket
+    #[arg(long, value_name = "NAME", env = "O2CPG_GROUPD_SOCKET", default_value = groupd::SOCKET)]
+    pub groupd_socket: String,
+}
+
+/// Whose layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Style {
+    /// group_tool of cluster 2 and 3
+    #[value(name = "group_tool")]
+    GroupTool,
+}
+
+/// Which client to be.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Groupctl {
+    /// Level of its groups, 0 to 3
+    #[arg(long, value_name = "LEVEL", default_value_t = 3)]
+    pub level: u8,
+    /// What it calls itself in lists
+    #[arg(long = "type", value_name = "TYPE", default_value = "groupctl")]
+    pub r#type: String,
+    /// Answer stops and starts at once
+    #[arg(long)]
+    pub auto: bool,
+    /// Abstract name of groupd's socket
+    #[arg(long, value_name = "NAME", env = "O2CPG_GROUPD_SOCKET", default_value = groupd::SOCKET)]
+    pub groupd_socket: String,
+    /// One command a word, as in groupctl --auto 'join a' 'wait finish'; without any: lines of standard input. help shows them
+    pub commands: Vec<String>,
 }
 
 /// A pin.

@@ -52,12 +52,6 @@ impl Session {
         Ok(Exit::Ok)
     }
 
-    pub(super) fn groups(&self) -> Result<Exit, Failure> {
-        let groups: api::Groups = self.ask(Ask::Groups)?;
-        self.output.answer(&groups, |width| render::groups(&groups, width))?;
-        Ok(Exit::Ok)
-    }
-
     pub(super) fn plan(&self) -> Result<Exit, Failure> {
         let plan = if self.global.local { local::plan()? } else { self.ask(Ask::Plan)? };
         self.output.answer(&plan, |width| render::plan(&plan, width))?;

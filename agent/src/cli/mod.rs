@@ -8,6 +8,7 @@
 //! | [`render`] | answers as text: pure functions |
 //! | [`exit`] | exit codes, and failures in three parts |
 //! | `asking`, [`volumes`], `follow`, `watch`, `forget`, `dump` | the commands that ask the daemon |
+//! | `groups`, `groupctl`, `legacy` | groups of o2cpgd and of legacy clients; groupd's socket |
 //! | `local`, `stack` | what can be said and done without it |
 //! | `replay`, `generate` | the commands that ask nobody |
 //!
@@ -22,6 +23,9 @@ pub mod exit;
 mod follow;
 mod forget;
 mod generate;
+mod groupctl;
+mod groups;
+mod legacy;
 mod local;
 pub mod output;
 pub mod render;
@@ -74,7 +78,8 @@ impl Session {
         let exit = match command {
             Command::Status { check } => return self.status(check),
             Command::Nodes => self.nodes()?,
-            Command::Groups => self.groups()?,
+            Command::Groups(asked) => self.groups(&asked)?,
+            Command::Groupctl(asked) => self.groupctl(&asked)?,
             Command::Mounts => self.mounts()?,
             Command::Regions => self.regions()?,
             Command::Plan => self.plan()?,

@@ -1,4 +1,6 @@
 """groupd's clients on three nodes are stopped, started and finished alike through joins, a leave and two deaths."""
+import json
+
 from o2lab import groupd
 from o2lab.scenario import Cluster, expect
 
@@ -30,6 +32,7 @@ def run(lab):
     one.wait("finish a 4", after=told[0])
     three.wait("finish a 2")
     expect("after a leave", "start a 4 3 2 3 1", one.heard()[-2])
+    tools(lab)
     a_client_dies(lab, one, three)
     a_node_is_back(lab, one)
     a_node_dies(lab, one, two)
@@ -47,12 +50,30 @@ def data_in_one_order(*clients):
     expect("in one order", [delivered[0]] * 3, delivered)
 
 
+def tools(lab):
+    """The lists, and a client by hand that leaves what it has joined."""
+    expect("as group_tool shows it", "type             level name id       state       \n"
+           "test             1     a  00010001 none        \n[1 3]",
+           lab.run(1, "o2cpg groups --legacy --style group_tool"))
+    group = lab.json(3, "o2cpg -o json groups --legacy")["groups"][0]
+    expect("in JSON", (1, "a", 65537, True, [1, 3], "none"),
+           tuple(group[key] for key in ("level", "name", "id", "member", "members", "state")))
+    said = lab.run(1, ["o2cpg", "groupctl", "--auto", "join b", "wait finish b", "send b two words", "wait deliver"])
+    expect("groupctl", ["setid b 00020001", "start b nr 5 joined members 1", "finish b nr 5",
+                        "deliver b from 1: two words", "stop b", "terminate b"], said.splitlines())
+    said = lab.run(2, "o2cpg groupctl --level 1 -o jsonl", stdin=b"join c\nwait start c\nstarted c\nwait finish\n")
+    expect("from standard input", ["setid", "start", "finish", "stop", "terminate"],
+           [json.loads(line)["say"] for line in said.splitlines()])
+    expect("a command that is none", 2, lab.try_run(1, ["o2cpg", "groupctl", "jion b"]).code)
+    expect("nothing is left", 1, len(lab.json(1, "o2cpg -o json groups --legacy")["groups"]))
+
+
 def a_client_dies(lab, one, three):
     """Its node is killed once its group has started: the others recover as from any failure (on_client_death)."""
     three.kill()
     lab.wait_for(3, "! pidof corosync", 10, "corosync of node 3 is killed")
-    one.wait("finish a 5", seconds=20)
-    expect("as from any failure", ["stop a", "start a 5 1 1 1", "finish a 5"], one.heard()[-3:])
+    one.wait("finish a 7", seconds=20)
+    expect("as from any failure", ["stop a", "start a 7 1 1 1", "finish a 7"], one.heard()[-3:])
     lab.wait_for(3, lambda: not groupd.pid(lab, 3), 10, "groupd of node 3 ends with its corosync")
 
 
@@ -62,15 +83,15 @@ def a_node_is_back(lab, one):
     groupd.start(lab, 3)
     three = groupd.Client(lab, 3, "again")
     three.say("join a")
-    one.wait("finish a 6")
+    one.wait("finish a 8")
     expect("a second life", ["connected", "setid a 65537", "start a 1 2 2 1 3", "finish a 1"], three.heard())
 
 
 def a_node_dies(lab, one, two):
     two.say("join a")
-    two.wait("finish a 4")
+    two.wait("finish a 6")
     lab.crash(3)
-    one.wait("finish a 8", seconds=20)
-    two.wait("finish a 5")
-    expect("after a death", ["stop a", "start a 8 1 2 2 1", "finish a 8"], one.heard()[-3:])
-    expect("alike", ["stop a", "start a 5 1 2 1 2", "finish a 5"], two.heard()[-3:])
+    one.wait("finish a 10", seconds=20)
+    two.wait("finish a 7")
+    expect("after a death", ["stop a", "start a 10 1 2 2 1", "finish a 10"], one.heard()[-3:])
+    expect("alike", ["stop a", "start a 7 1 2 1 2", "finish a 7"], two.heard()[-3:])
