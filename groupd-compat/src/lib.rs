@@ -24,7 +24,7 @@
 //! # Known deviations
 //!
 //! Nothing on the wire tells this machine from the original, but it does not crash, block or hang where that
-//! does. Every row kept and every row fixed stands in README.md, each with its test; the names (K1, Q7, B4…)
+//! does. Every row kept and every row fixed stands in docs/COMPAT.md, each with its test; the names (K1, Q7, B4…)
 //! are used in the comments here and in `tests/vectors/deviations.json`. What a client or a peer can notice:
 //!
 //! * Refused: levels outside 0..=3, names outside 1..=32 bytes, `send` above 2048 bytes, answers to a stop or

@@ -1,6 +1,6 @@
 """The program groupd takes the original's options, keeps its lock file, vetoes while groups exist, and ends truly."""
 from o2lab import groupd
-from o2lab.scenario import Cluster, expect, expect_in
+from o2lab.scenario import Broken, Cluster, expect, expect_in
 
 SUITES = {"agent-ns": Cluster(3, "ns")}
 PROGRAMS = groupd.PROGRAMS
@@ -16,6 +16,7 @@ def run(lab):
     an_end_in_good_order(lab, pid)
     corosync_is_gone(lab)
     modes_are_detected(lab)
+    descriptors_run_out(lab)
 
 
 def the_command_line(lab):
@@ -92,3 +93,30 @@ def modes_are_detected(lab):
     for node in groupd.NODES:
         lab.run(node, "kill -TERM $(pidof groupd)")
         lab.wait_for(node, "! pidof groupd", 5, "nothing holds a daemon in libcpg mode")
+
+
+def descriptors_run_out(lab):
+    """Groups that cannot be had are refused, and can be joined once there is room; nothing spins."""
+    lab.remote.spawn(1, ["/bin/sh", "-c", "ulimit -n 40; exec /lab/bin/groupd -D -g 1"], "/lab/node1/few.log")
+    lab.wait_for(1, "o2cpg groups --legacy", 10)
+    client = groupd.Client(lab, 1, "many")
+    client.say(*("join g%d" % number for number in range(40)))
+    lab.wait_for(1, "grep -q 'cannot be joined group=1:g39' /lab/node1/few.log", 10)
+    listed = {group["name"] for group in lab.json(1, "o2cpg -o json groups --legacy")["groups"]}
+    lab.wait_for(1, lambda: {line.split()[1] for line in client.heard() if line.startswith("finish")} == listed, 10,
+                 "only those that are joined are listed")
+    expect("some are joined, some are not", (True, True), ("g0" in listed, "g39" not in listed))
+    before = cpu_ticks(lab)
+    for name in ("g0", "g1"):
+        client.say("leave " + name)
+        client.wait("terminate " + name)
+    client.say("join g39")
+    client.wait("setid g39 %d" % ((len(listed) + 1) * 0x10000 + 1), seconds=5)
+    if cpu_ticks(lab) - before > 50:
+        raise Broken("it spins")
+
+
+def cpu_ticks(lab):
+    """Hundredths of a second that groupd has used."""
+    fields = lab.run(1, "cat /proc/$(pidof groupd)/stat").rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
