@@ -33,7 +33,11 @@ pub struct Blocks(BTreeMap<u16, Vec<u8>>);
 impl Blocks {
     /// What this side says about itself.
     pub fn produce(facts: &Facts) -> Blocks {
-        Blocks(REGISTRY.iter().map(|provider| (provider.magic, (provider.produce)(facts))).collect())
+        let block = |provider: &Provider| {
+            let data = (provider.produce)(facts);
+            (!provider.optional || !data.is_empty()).then_some((provider.magic, data))
+        };
+        Blocks(REGISTRY.iter().filter_map(block).collect())
     }
 
     /// Reads the blocks of the other side.
@@ -76,6 +80,14 @@ impl Blocks {
     /// The data of one block.
     pub fn block(&self, magic: u16) -> Option<&[u8]> {
         self.0.get(&magic).map(Vec::as_slice)
+    }
+
+    /// Highest locking protocol of this side's kernel, if it said one.
+    pub fn locking(&self) -> Option<(u8, u8)> {
+        match self.block(registry::LOCKING.magic)? {
+            [major, minor] => Some((*major, *minor)),
+            _ => None,
+        }
     }
 
     /// Every block for people: name and value, those without a provider by magic and length.

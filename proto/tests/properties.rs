@@ -160,6 +160,8 @@ fn facts() -> impl Strategy<Value = Facts> {
             token_ms: shown,
             nodelist_hash: shown.into(),
             protocol,
+            fence: if global { "manual".into() } else { String::new() },
+            locking: gone.then_some((1, 0)),
             features: shown.into(),
         },
     )

@@ -13,6 +13,7 @@ use crate::notice::Notice;
 use crate::policy::Fence;
 use crate::timers::Timer;
 use crate::wait::Wait;
+use proto::handshake::Blocks;
 use proto::peer::{Body, Fenced, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,11 +115,18 @@ impl Agent {
         let wanted = stack.needs_control() && !stack.control && !self.volumes_here().is_empty();
         let busy = self.control.under_way.is_some() || self.timers.is_running(Timer::ControlAgain);
         let (true, false, Some(me)) = (wanted, busy, self.member()) else { return };
-        let Some(locking) = stack.locking else {
+        let Some(locking) = self.agreed_locking() else {
             self.control.why = "the kernel does not say which locking protocol it has".into();
             return;
         };
         self.control_op(None, vec![ControlOp::Handshake { node: me.nodeid, locking }], fx);
+    }
+
+    /// What every kernel of the cluster can: the lowest of their highest.
+    fn agreed_locking(&self) -> Option<(u8, u8)> {
+        let hellos = self.agreed.iter().flat_map(|agreed| agreed.hellos.values());
+        let theirs = hellos.filter_map(|hello| Blocks::parse(&hello.handshake).ok()?.locking());
+        self.kernel.stack.locking.into_iter().chain(theirs).min()
     }
 
     fn control_op(&mut self, death: Option<NodeId>, ops: Vec<ControlOp>, fx: &mut Effects) {

@@ -201,10 +201,16 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// The label, or the one that a kernel has until somebody changes it.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        if self.label.is_empty() { "o2cb" } else { &self.label }
+    }
+
     /// Whether a disk heartbeat decides on life and death: o2cb, which is what a kernel has until somebody changes it.
     #[must_use]
     pub fn fences_by_disk(&self) -> bool {
-        matches!(self.label.as_str(), "" | "o2cb")
+        self.word() == "o2cb"
     }
 
     /// Whether mounts need the control device: a user stack whose DLM leaves recovery to a daemon.

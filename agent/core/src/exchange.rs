@@ -299,7 +299,7 @@ impl Agent {
         let attributes = &self.policy.attributes;
         let facts = Facts {
             cluster_name: config.cluster_name.clone(),
-            stack: "o2cb".into(),
+            stack: self.kernel.stack.word().to_owned(),
             idle_timeout_ms: attributes.idle_timeout_ms,
             keepalive_delay_ms: attributes.keepalive_delay_ms,
             reconnect_delay_ms: attributes.reconnect_delay_ms,
@@ -309,6 +309,8 @@ impl Agent {
             token_ms: config.token_ms,
             nodelist_hash: nodelist_hash(config),
             protocol: (version::MIN, version::CURRENT),
+            fence: self.policy.fence.word().to_owned(),
+            locking: self.kernel.stack.locking.filter(|_| !self.kernel.stack.fences_by_disk()),
             features: 0,
         };
         Blocks::produce(&facts).encode()

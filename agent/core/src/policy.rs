@@ -37,6 +37,18 @@ pub enum Fence {
     Manual,
 }
 
+impl Fence {
+    /// For the handshake: gates have to be equal. Empty for "none", which an agent without gates has as well.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Fence::None => "",
+            Fence::Command => "command",
+            Fence::Manual => "manual",
+        }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Policy {

@@ -177,6 +177,7 @@ fn setting(block: &str) -> &str {
         "idle time-out" => "o2cb.idle_timeout_ms",
         "keepalive delay" => "o2cb.keepalive_delay_ms",
         "forget policy" => "forget",
+        "fence gate" => "fence",
         other => other,
     }
 }

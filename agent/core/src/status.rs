@@ -22,7 +22,7 @@ impl Agent {
         api::Status {
             schema: "o2cpg.status/1".into(),
             cluster: self.config.as_ref().map_or_else(String::new, |config| config.cluster_name.clone()),
-            stack: Some(self.kernel.stack.label.clone()).filter(|it| !it.is_empty()).unwrap_or_else(|| "o2cb".into()),
+            stack: self.kernel.stack.word().to_owned(),
             kernel: started.map_or_else(String::new, |started| started.kernel_release.clone()),
             agent: started.map(|started| api::Agent {
                 release: started.release.clone(),

@@ -29,6 +29,11 @@ pub struct Facts {
     pub nodelist_hash: u64,
     /// Oldest and newest protocol version: [`crate::version::MIN`] and [`crate::version::CURRENT`].
     pub protocol: (u16, u16),
+    /// What has to be true of a dead node before anything is done about it, the word of our setting `fence`; empty for
+    /// "none", which is not sent.
+    pub fence: String,
+    /// Highest locking protocol of the file system in this node's kernel, major and minor; `None` is not sent.
+    pub locking: Option<(u8, u8)>,
     /// One bit for each optional ability of this agent. None is defined yet.
     pub features: u64,
 }
@@ -68,6 +73,8 @@ pub struct Provider {
     pub since: u16,
     /// Our own block.
     pub produce: fn(&Facts) -> Vec<u8>,
+    /// Not sent if it is empty.
+    pub optional: bool,
     /// Any side's block as text; bytes of the wrong form as hexadecimal.
     pub render: fn(&[u8]) -> String,
 }
@@ -78,6 +85,7 @@ pub(super) const PROTOCOL: Provider = Provider {
     name: "protocol version",
     rule: Rule::Negotiated,
     since: 1,
+    optional: false,
     produce: |facts| [facts.protocol.0.to_le_bytes(), facts.protocol.1.to_le_bytes()].concat(),
     render: |data| parse_versions(data).map_or_else(|| unreadable(data), versions_text),
 };
@@ -88,8 +96,23 @@ pub(super) const FEATURES: Provider = Provider {
     name: "features",
     rule: Rule::Negotiated,
     since: 1,
+    optional: false,
     produce: |facts| facts.features.to_le_bytes().into(),
     render: render_bits,
+};
+
+/// Locking protocol of the file system: `major u8 | minor u8`.
+pub(super) const LOCKING: Provider = Provider {
+    magic: 0x0003,
+    name: "locking protocol",
+    rule: Rule::Negotiated,
+    since: 1,
+    optional: true,
+    produce: |facts| facts.locking.map_or_else(Vec::new, |(major, minor)| vec![major, minor]),
+    render: |data| match data {
+        [major, minor] => format!("{major}.{minor}"),
+        _ => unreadable(data),
+    },
 };
 
 /// Every provider, by ascending magic. Times are `u32` in milliseconds, names and words are UTF-8 without an end.
@@ -98,6 +121,7 @@ pub(super) const FEATURES: Provider = Provider {
 pub const REGISTRY: &[Provider] = &[
     PROTOCOL,
     FEATURES,
+    LOCKING,
     must_match(0x0010, "cluster name", |facts| name(&facts.cluster_name), render_text),
     must_match(0x0011, "stack", |facts| name(&facts.stack), render_text),
     must_match(0x0012, "heartbeat mode", |facts| heartbeat_mode(facts).into(), render_text),
@@ -105,6 +129,7 @@ pub const REGISTRY: &[Provider] = &[
     must_match(0x0014, "idle time-out", |facts| facts.idle_timeout_ms.to_le_bytes().into(), render_ms),
     must_match(0x0015, "keepalive delay", |facts| facts.keepalive_delay_ms.to_le_bytes().into(), render_ms),
     must_match(0x0016, "forget policy", |facts| forget(facts).into(), render_text),
+    Provider { optional: true, ..must_match(0x0017, "fence gate", |facts| name(&facts.fence), render_text) },
     shown(0x0040, "reconnect delay", |facts| facts.reconnect_delay_ms.to_le_bytes().into(), render_ms),
     shown(0x0041, "token time-out", |facts| facts.token_ms.to_le_bytes().into(), render_ms),
     shown(0x0042, "nodelist hash", |facts| facts.nodelist_hash.to_le_bytes().into(), render_bits),
@@ -116,7 +141,7 @@ const fn must_match(
     produce: fn(&Facts) -> Vec<u8>,
     render: fn(&[u8]) -> String,
 ) -> Provider {
-    Provider { magic, name, rule: Rule::MustMatch, since: 1, produce, render }
+    Provider { magic, name, rule: Rule::MustMatch, since: 1, optional: false, produce, render }
 }
 
 const fn shown(
@@ -125,7 +150,7 @@ const fn shown(
     produce: fn(&Facts) -> Vec<u8>,
     render: fn(&[u8]) -> String,
 ) -> Provider {
-    Provider { magic, name, rule: Rule::Shown, since: 1, produce, render }
+    Provider { magic, name, rule: Rule::Shown, since: 1, optional: false, produce, render }
 }
 
 /// The provider of a block, if this agent has one.

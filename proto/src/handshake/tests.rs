@@ -13,6 +13,8 @@ fn facts() -> Facts {
         token_ms: 3_000,
         nodelist_hash: 0x1234,
         protocol: (1, 1),
+        fence: String::new(),
+        locking: None,
         features: 0b0110,
     }
 }

@@ -18,6 +18,8 @@ fn facts() -> Facts {
         token_ms: 3_000,
         nodelist_hash: 0xdead_beef_cafe,
         protocol: (1, 1),
+        fence: String::new(),
+        locking: None,
         features: 1 << 63 | 1,
     }
 }
