@@ -88,7 +88,7 @@ pub(crate) const SUITES: &[Suite] = &[
         "the lab's own promises, real kernels, and stock OCFS2 on them"),
     suite("kernel", Run::Scenarios("kernel"), Need::Kernel, 120,
         "a real kernel answers every recorded operation as recorded"),
-    suite("systemd", Run::Scenarios("systemd"), Need::Kernel, 300,
+    suite("systemd", Run::Scenarios("systemd"), Need::Kernel, 600,
         "o2cpgd as a service of a real systemd"),
     suite("cluster", Run::Scenarios("cluster"), Need::Kernel, 2400,
         "o2cpgd on real corosync, real kernels and real mounts"),
