@@ -135,7 +135,10 @@ impl StateFile {
     /// What a daemon before us left; the text says why it cannot be used.
     pub(crate) fn read(&self) -> Result<Option<Saved>, String> {
         match fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| self.text(&error)),
+            Ok(bytes) => {
+                let saved: Saved = serde_json::from_slice(&bytes).map_err(|error| self.text(&error))?;
+                saved.is_newer().map_or(Ok(Some(saved)), |why| Err(format!("{}: {why}", self.path.display())))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.text(&error)),
         }
@@ -184,6 +187,18 @@ mod tests {
         assert!(!dir.path().join("state.new").exists());
         fs::write(state.path(), "{").unwrap();
         assert!(state.read().unwrap_err().contains("state.json: "));
+    }
+
+    #[test]
+    fn an_older_state_file_is_read_and_a_newer_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = RunDir::take(dir.path(), None).unwrap().state_file();
+        let older = r#"{"boot_id":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"cluster":"lab","table":null,"written":[]}"#;
+        fs::write(state.path(), older).unwrap();
+        let saved = state.read().unwrap().unwrap();
+        assert_eq!((saved.schema, saved.cluster.as_str()), (1, "lab"));
+        fs::write(state.path(), older.replace("{\"boot", "{\"schema\":99,\"boot")).unwrap();
+        assert!(state.read().unwrap_err().contains("a newer o2cpgd ran here"));
     }
 
     #[test]

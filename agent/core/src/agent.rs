@@ -275,7 +275,7 @@ impl Agent {
     fn corosync_lost(&mut self, why: String, fx: &mut Effects) {
         fx.notice(Notice::CorosyncLost { why: why.clone() });
         self.remember_view();
-        self.link = Link { why, returning: true, ..Link::default() };
+        self.link = Link { why, returning: true, view_since: self.now, ..Link::default() };
         self.view = View::default();
         self.exchange = Exchange::default();
         self.agreed = None;
@@ -397,7 +397,7 @@ impl Agent {
         }
     }
 
-    fn undecodable(&mut self, from: Member, why: &str, fx: &mut Effects) {
+    pub(crate) fn undecodable(&mut self, from: Member, why: &str, fx: &mut Effects) {
         self.counters.undecodable += 1;
         if self.counters.reported.insert(from) {
             fx.notice(Notice::Dropped { from: from.nodeid, why: format!("pid {}: {why}", from.pid) });

@@ -72,6 +72,9 @@ impl Agent {
     }
 
     fn heard_hello(&mut self, from: Member, hello: Hello, fx: &mut Effects) {
+        if let Some(why) = self.not_its_own(from, &hello) {
+            return self.undecodable(from, &why, fx);
+        }
         let mine = self.member() == Some(from);
         let exchange = &mut self.exchange;
         exchange.nonces.insert(from, hello.nonce);
@@ -91,6 +94,17 @@ impl Agent {
         if self.agreed.is_none() && self.view.live().iter().all(|member| self.exchange.hellos.contains_key(member)) {
             self.agree(fx);
         }
+    }
+
+    /// A Hello speaks for its sender alone; one that somebody else has said first is a copy.
+    fn not_its_own(&self, from: Member, hello: &Hello) -> Option<String> {
+        if let Identity::Entry(entry) = &hello.identity {
+            if entry.nodeid != from.nodeid {
+                return Some(format!("its Hello is that of node {}", entry.nodeid));
+            }
+        }
+        let copied = self.exchange.nonces.iter().find(|(member, nonce)| **member != from && **nonce == hello.nonce);
+        copied.map(|(member, _)| format!("its Hello is a copy of that of node {} (pid {})", member.nodeid, member.pid))
     }
 
     fn agree(&mut self, fx: &mut Effects) {
@@ -135,6 +149,7 @@ impl Agent {
     pub(crate) fn save(&mut self, fx: &mut Effects) {
         let Some(started) = &self.started else { return };
         fx.push(Effect::Save(Box::new(Saved {
+            schema: crate::saved::SCHEMA,
             boot_id: started.boot_id,
             cluster: self.config.as_ref().map_or_else(String::new, |config| config.cluster_name.clone()),
             table: self.table.clone(),

@@ -99,7 +99,7 @@ impl Refusal {
                 "the address in corosync's nodelist is not configured on this host".into()
             }
             Refusal::Foreign { .. } => {
-                "another program writes there too (o2cb.service with /etc/ocfs2/cluster.conf, o2cb_ctl, a person)"
+                "another program writes there too (o2cb.service with /etc/ocfs2/cluster.conf, o2cb_ctl, a person); while such an entry has a number, the kernels' tables differ and o2dlm refuses every new mount"
                     .into()
             }
             Refusal::Attribute { .. } => {

@@ -4,9 +4,15 @@ use proto::peer::{Entry, Table, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The form that this release writes. It reads every older one: what those lack has its default.
+pub const SCHEMA: u32 = 2;
+
 /// Written before each kernel change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
+    /// [`SCHEMA`]; 1 before there was one.
+    #[serde(default = "first")]
+    pub schema: u32,
     /// The boot it belongs to; of another boot it means nothing.
     pub boot_id: [u8; 16],
     /// Name of the cluster directory we made or adopted.
@@ -19,4 +25,18 @@ pub struct Saved {
     /// Which node had which volumes in use, as last heard; what a restarted daemon has to know of a node that died meanwhile.
     #[serde(default, with = "crate::pairs")]
     pub volumes: BTreeMap<u32, BTreeSet<VolumeId>>,
+}
+
+fn first() -> u32 {
+    1
+}
+
+impl Saved {
+    /// Why this release cannot go by what was written, if so.
+    #[must_use]
+    pub fn is_newer(&self) -> Option<String> {
+        (self.schema > SCHEMA).then(|| {
+            format!("it has form {}, this release reads up to {SCHEMA}: a newer o2cpgd ran here before", self.schema)
+        })
+    }
 }
