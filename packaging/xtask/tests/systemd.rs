@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 const UNIT: &str = "packaging/systemd/o2cpgd.service";
 /// Programs that the unit runs, and which need not be installed where it is tested.
 const PROGRAMS: [&str; 2] = ["o2cpgd", "o2cpg"];
+/// Lines for systemd from 254 on.
+const SINCE_254: [&str; 1] = ["FileDescriptorStorePreserve"];
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -25,6 +27,11 @@ fn unit_in(dir: &Path) -> PathBuf {
     path
 }
 
+/// systemd passes over a line that it is too old for.
+fn is_of_newer(line: &str) -> bool {
+    line.contains("Unknown key") && SINCE_254.iter().any(|key| line.contains(key))
+}
+
 fn analyze(words: &[&str], unit: &Path) -> Output {
     let output = Command::new("systemd-analyze").args(words).arg(unit).env("LC_ALL", "C").output();
     output.expect("systemd-analyze can be run")
@@ -38,7 +45,9 @@ fn said(output: &Output) -> String {
 fn systemd_finds_nothing_wrong_with_the_unit() {
     let dir = tempfile::tempdir().unwrap();
     let output = analyze(&["verify", "--man=no"], &unit_in(dir.path()));
-    assert!(output.status.success() && !said(&output).contains("o2cpgd.service"), "{}", said(&output));
+    let said = said(&output);
+    let wrong: Vec<&str> = said.lines().filter(|line| line.contains("o2cpgd.service") && !is_of_newer(line)).collect();
+    assert!(output.status.success() && wrong.is_empty(), "{said}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ from o2lab.service import NODE, journal, show
 
 SUITES = {"systemd": Cluster(1, mkfs=ocfs2.MKFS, settings=service.SETTINGS)}
 PROGRAMS = ocfs2.PROGRAMS
-LIMIT_S = 120
+LIMIT_S = 180
 SOON_S = 20
 OFF_S = 40
 
@@ -30,6 +30,7 @@ def run(lab):
     mounted = mount_id(lab)
     crash(lab)
     hang(lab)
+    busy(lab)
     corosync_restarted(lab)
     expect("through all of this the volume was never unmounted", mounted, mount_id(lab))
     stop(lab)
@@ -56,6 +57,13 @@ def crash(lab):
 def hang(lab):
     """It stands still, so it gives no sign of life: systemd aborts it."""
     restarted(lab, "STOP", "Failed with result 'watchdog'")
+
+
+def busy(lab):
+    """Asked again and again for longer than the watchdog waits, it is as alive as a quiet one."""
+    pid = lab.agent.pid(NODE)
+    lab.run(NODE, "end=$(($(date +%s) + 8)); while [ $(date +%s) -lt $end ]; do o2cpg status >/dev/null || exit 1; done")
+    expect("the same o2cpgd", pid, lab.agent.pid(NODE))
 
 
 def restarted(lab, signal, verdict):
