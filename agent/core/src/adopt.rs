@@ -118,7 +118,7 @@ fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
         match saved.written.iter().find(|entry| tree::same(entry, node)) {
             Some(entry) => {
                 found.say(Word::Adopted, &thing(node), "as we wrote it");
-                found.written.insert(entry.clone());
+                found.written.extend([entry.clone()].into_iter().filter(|_| !planted!(NothingIsAdopted)));
             }
             None => found.say(Word::Foreign, &thing(node), "not in our state file"),
         }

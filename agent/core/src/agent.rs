@@ -173,6 +173,8 @@ impl Agent {
     /// Takes one event, updates the state, appends to `fx` what must happen, in order. Cannot fail.
     pub fn handle(&mut self, now: Tick, event: Event, fx: &mut Effects) {
         self.now = now;
+        #[cfg(feature = "planted")]
+        crate::planted::by_chance(fx);
         match event {
             Event::Started(started) => self.start(*started, fx),
             Event::ConfigChanged(config) => self.configure(config),
@@ -189,7 +191,9 @@ impl Agent {
             Event::Asked(client, ask) => self.asked(client, ask, fx),
             Event::MountAsked(client, ask) => self.mount_asked(client, &ask, fx),
             Event::ClientGone(client) => {
-                self.waiters.remove(&client);
+                if !planted!(AnsweredAfterTheEnd) {
+                    self.waiters.remove(&client);
+                }
                 self.mount_client_gone(client, fx);
             }
             Event::LegacyGroups(groups) => self.legacy = groups.into_iter().collect(),
@@ -212,8 +216,8 @@ impl Agent {
 
     /// What may follow from any event, in this order.
     fn advance(&mut self, fx: &mut Effects) {
-        self.say_hello_if_due(fx);
         self.drive(fx);
+        self.say_hello_if_due(fx);
         self.work_if_due(fx);
         self.tell_live(fx);
         self.tell_volumes(fx);
@@ -276,7 +280,9 @@ impl Agent {
         fx.notice(Notice::CorosyncLost { why: why.clone() });
         self.remember_view();
         self.link = Link { why, returning: true, view_since: self.now, ..Link::default() };
-        self.view = View::default();
+        if !planted!(LostViewStands) {
+            self.view = View::default();
+        }
         self.exchange = Exchange::default();
         self.agreed = None;
         self.absent.clear();
@@ -302,12 +308,14 @@ impl Agent {
         self.seen_since.insert(node, self.now);
         let said_goodbye = self.left.contains(&node);
         let how = match reason {
-            Reason::Leave if said_goodbye => "left",
+            Reason::Leave if said_goodbye || planted!(LeaveIsClean) => "left",
+            Reason::ProcDown if planted!(ProcdownIsClean) => "left",
             Reason::NodeDown => "nodedown",
             Reason::Leave | Reason::ProcDown | Reason::Join | Reason::NodeUp | Reason::Unknown(_) => "procdown",
         };
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
         match self.lives.remove(&node) {
+            Some(_) if planted!(AbsentIsForgotten) => {}
             Some(live) if how == "procdown" => _ = self.absent.insert(node, live),
             Some(live) if live.is_live() && self.kernel.live().is_live() && self.kernel.stack.fences_by_disk() => {
                 self.heartbeat_ends(node, fx);
@@ -331,7 +339,7 @@ impl Agent {
 
     fn wake_for_the_dead(&mut self, fx: &mut Effects) {
         let now = self.now;
-        self.dying.retain(|_, until| *until > now);
+        self.dying.retain(|_, until| *until > now || planted!(DeadForEver));
         if let Some(first) = self.dying.values().min() {
             self.timers.set(Timer::HeartbeatEnds, first.since(now), fx);
         }
@@ -356,7 +364,7 @@ impl Agent {
 
     fn quorum_changed(&mut self, quorate: bool, ring: crate::ids::RingId) {
         if self.view.quorum_changed(ring, quorate) && self.view.is_settled() {
-            self.exchange.owed = true;
+            self.exchange.owed = !planted!(QuorumIsNoNews);
         }
     }
 
@@ -364,7 +372,9 @@ impl Agent {
     fn new_view(&mut self) {
         self.counters.views += 1;
         self.remember_view();
-        self.agreed = None;
+        if !planted!(OldViewStands) {
+            self.agreed = None;
+        }
         let early = std::mem::take(&mut self.exchange.early);
         self.exchange = Exchange { owed: true, early, ..Exchange::default() };
         // Our own Hello has to come back before anything is done: as good as a probe.
@@ -398,6 +408,7 @@ impl Agent {
     }
 
     pub(crate) fn undecodable(&mut self, from: Member, why: &str, fx: &mut Effects) {
+        assert!(!planted!(GarbageEndsIt), "{why}");
         self.counters.undecodable += 1;
         if self.counters.reported.insert(from) {
             fx.notice(Notice::Dropped { from: from.nodeid, why: format!("pid {}: {why}", from.pid) });
@@ -406,8 +417,8 @@ impl Agent {
 
     fn ring_timer(&mut self, timer: Timer, fx: &mut Effects) {
         match timer {
-            Timer::Deaf => self.link.deaf = self.link.unheard > 0,
-            Timer::HelloAgain => self.exchange.owed |= self.is_concerned(),
+            Timer::Deaf => self.link.deaf = self.link.unheard > 0 && !planted!(DeafIsNotNoticed),
+            Timer::HelloAgain => self.exchange.owed |= self.is_concerned() && !planted!(NoSecondTry),
             Timer::ProposeAgain => self.propose_again(fx),
             Timer::GoodbyeLost => self.leave_now(fx),
             Timer::Reminder => self.remind(fx),
@@ -423,7 +434,9 @@ impl Agent {
     fn slept(&mut self, ms: u64, fx: &mut Effects) {
         fx.notice(Notice::Slept { ms });
         fx.push(Effect::LookAtKernel);
-        self.probe(fx);
+        if !planted!(SleepIsNothing) {
+            self.probe(fx);
+        }
     }
 
     fn probe(&mut self, fx: &mut Effects) {

@@ -36,7 +36,13 @@ impl Agent {
         let waiters = std::mem::take(&mut self.waiters);
         for (client, condition) in waiters {
             match self.holds(&condition) {
-                Ok(true) => reply(client, Ok(done(condition_text(&condition))), fx),
+                Ok(true) => {
+                    reply(client, Ok(done(condition_text(&condition))), fx);
+                    if planted!(AnsweredTwice) {
+                        self.waiters.insert(client, condition);
+                    }
+                }
+                Ok(false) if planted!(WaitersAreForgotten) => {}
                 Ok(false) => _ = self.waiters.insert(client, condition),
                 Err(refusal) => reply(client, Err(refusal), fx),
             }
@@ -48,9 +54,9 @@ impl Agent {
         Ok(match condition {
             Condition::Quorate => self.agreed.as_ref().is_some_and(|agreed| agreed.quorate),
             Condition::Ready => self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid))),
-            Condition::Settled => self.is_quiet(),
+            Condition::Settled => self.is_quiet() || planted!(SettledIsAGuess),
             Condition::NodeGone(node) => !self.view.in_ring(self.node_named(node)?),
-            Condition::NodeReady(node) => self.is_ready(self.node_named(node)?),
+            Condition::NodeReady(node) => self.is_ready(self.node_named(node)?) || planted!(ReadyIsAGuess),
         })
     }
 

@@ -10,9 +10,9 @@ use crate::merge::merge;
 use crate::notice::Notice;
 use crate::refusal::Refusal;
 use crate::saved::Saved;
-use crate::table::{Agreed, Ended, Standing};
+use crate::table::{Agreed, Ended, Standing, Step};
 use crate::timers::{Timer, backoff_ms};
-use configfs::HeartbeatMode;
+use configfs::{Attributes, HeartbeatMode};
 use proto::handshake::{Blocks, Facts};
 use proto::peer::{Absent, Answer, Body, Entry, Hello, Identity, Incarnation, Live, Message, Outcome};
 use proto::peer::{Previous, Proposal, ProposalReason};
@@ -81,7 +81,7 @@ impl Agent {
         if mine {
             exchange.outstanding = exchange.outstanding.saturating_sub(1);
         }
-        if exchange.hellos.contains_key(&from) {
+        if exchange.hellos.contains_key(&from) && !planted!(SecondHelloIsIgnored) {
             exchange.hellos.clear();
             exchange.proposed.clear();
             exchange.tidied = false;
@@ -90,6 +90,10 @@ impl Agent {
             self.agreed = None;
         }
         self.left.remove(&NodeId(from.nodeid));
+        if hello.local {
+            // Also where somebody stays silent and nothing is agreed: its agent may die before that.
+            self.lives.insert(NodeId(from.nodeid), hello.live);
+        }
         self.exchange.hellos.insert(from, hello);
         if self.agreed.is_none() && self.view.live().iter().all(|member| self.exchange.hellos.contains_key(member)) {
             self.agree(fx);
@@ -140,7 +144,7 @@ impl Agent {
     /// The newest table of a quorate view is the one to go on with after a restart.
     fn keep_table(&mut self, fx: &mut Effects) {
         let Some(agreed) = self.agreed.as_ref().filter(|agreed| agreed.quorate) else { return };
-        if agreed.table.version.step > 0 && self.table.as_ref() != Some(&agreed.table) {
+        if !planted!(TableIsNotKept) && agreed.table.version.step > 0 && self.table.as_ref() != Some(&agreed.table) {
             self.table = Some(agreed.table.clone());
             self.save(fx);
         }
@@ -172,7 +176,8 @@ impl Agent {
     }
 
     fn heard_proposal(&mut self, proposal: Proposal) {
-        if let Some(agreed) = self.agreed.as_mut() {
+        let deaf = planted!(OddNodesMissProposals) && self.own_node.is_some_and(|node| node.0 % 2 == 1);
+        if let Some(agreed) = self.agreed.as_mut().filter(|_| !deaf) {
             agreed.propose(proposal);
         }
     }
@@ -180,9 +185,7 @@ impl Agent {
     fn heard_live(&mut self, from: Member, live: Live) {
         if let Some(hello) = self.agreed.as_mut().and_then(|agreed| agreed.hellos.get_mut(&from)) {
             hello.live = live;
-            if let Some(known) = self.lives.get_mut(&NodeId(from.nodeid)) {
-                *known = live;
-            }
+            self.lives.insert(NodeId(from.nodeid), live);
         }
     }
 
@@ -201,7 +204,7 @@ impl Agent {
                 self.retry_if_refused(fx);
                 return;
             };
-            self.exchange.round += 1;
+            self.exchange.round += u32::from(!planted!(RoundsAreOne));
             fx.notice(Notice::Step { round: self.exchange.round, what: kind.text() });
             agreed.begin(self.exchange.round, kind, self.now);
         }
@@ -253,7 +256,11 @@ impl Agent {
 
     /// Says what we are, when it is owed, our kernel is at rest and quorum has spoken about this ring.
     pub(crate) fn say_hello_if_due(&mut self, fx: &mut Effects) {
-        let due = self.exchange.owed && self.view.is_settled() && self.work.is_none() && !self.leaving.has_spoken();
+        let due = self.exchange.owed
+            && self.view.is_settled()
+            && (self.work.is_none() || planted!(HelloBeforeTheKernelIsDone))
+            && !self.leaving.has_spoken()
+            && !self.would_be_late();
         let (true, Some(config)) = (due, self.config.clone()) else { return };
         let Some(hello) = self.hello(&config) else { return };
         let Some(ring) = self.view.ring() else { return };
@@ -266,22 +273,35 @@ impl Agent {
         self.say(Body::Hello(Box::new(hello)), fx);
     }
 
+    /// What is agreed while a Hello is on its way is not in it, and would be lost when it comes. So another one waits
+    /// until the exchange is over, and then for the end of a step, unless the step waits for us.
+    fn would_be_late(&self) -> bool {
+        let Some(me) = self.member() else { return false };
+        let exchange = &self.exchange;
+        let Some(agreed) = self.agreed.as_ref().filter(|_| exchange.outstanding == 0) else {
+            return exchange.outstanding > 0 || exchange.hellos.contains_key(&me);
+        };
+        let asked = |step: &Step| step.answers.get(&me) == Some(&None) && exchange.answered < step.round;
+        agreed.step.as_ref().is_some_and(|step| !asked(step))
+    }
+
     fn hello(&self, config: &ClusterConfig) -> Option<Hello> {
         let (started, up) = (self.started.as_ref()?, self.link.up.as_ref()?);
         let (entry, held, live) = (self.own_entry(), self.kernel.held(), self.kernel.live());
-        // With another entry than we hold, and nothing that uses the old one, we come as a joiner.
-        let outdated = entry.as_ref().is_ok_and(|entry| !held.contains(entry)) && !live.is_live();
+        // With another entry or other time-outs than we hold, and nothing that uses the old ones, we come as a joiner.
+        let changed = entry.as_ref().is_ok_and(|entry| !held.contains(entry)) || self.has_drifted();
+        let local = self.kernel.is_local(up.member.nodeid) && (live.is_live() || !changed);
         Some(Hello {
             incarnation: Incarnation { boot_id: started.boot_id, started_ms: started.started_ms },
             nonce: up.nonce,
-            handshake: self.handshake(config),
+            handshake: self.handshake(config, if local { self.attributes_in_force() } else { self.policy.attributes }),
             identity: match entry {
                 Ok(entry) => Identity::Entry(entry),
                 Err(refusal) => Identity::Unfit(refusal.to_string()),
             },
             table: self.table.clone(),
             held,
-            local: self.kernel.is_local(up.member.nodeid) && !outdated,
+            local,
             quorate: self.view.is_quorate(),
             previous: self.previous,
             live,
@@ -310,8 +330,8 @@ impl Agent {
         identity::entry(config, &self.policy, NodeId(me.nodeid), &started.hostname)
     }
 
-    fn handshake(&self, config: &ClusterConfig) -> Vec<u8> {
-        let attributes = &self.policy.attributes;
+    /// With the attributes that peers will meet: those in the kernel of a member, whatever its settings say by now.
+    fn handshake(&self, config: &ClusterConfig, attributes: Attributes) -> Vec<u8> {
         let facts = Facts {
             cluster_name: config.cluster_name.clone(),
             stack: self.kernel.stack.word().to_owned(),
@@ -334,20 +354,30 @@ impl Agent {
     /// Tells the others when something here became live, or no longer is.
     pub(crate) fn tell_live(&mut self, fx: &mut Effects) {
         let live = self.kernel.live();
-        if self.agreed.is_none() || self.exchange.outstanding > 0 || live == self.exchange.told {
+        if self.agreed.is_none()
+            || self.exchange.outstanding > 0
+            || live == self.exchange.told
+            || planted!(LiveIsNotTold)
+        {
             return;
         }
         self.exchange.told = live;
         self.say(Body::Live(live), fx);
-        if !live.is_live() && (self.cut_off || self.is_outdated()) {
-            self.cut_off = false;
+        // What is mounted goes by what the kernel has, and what is not by the configuration.
+        if self.is_outdated() || !live.is_live() && self.cut_off {
+            self.cut_off &= live.is_live();
             self.exchange.owed = true;
+            self.say_hello_if_due(fx);
         }
     }
 
-    /// Whether the configuration gives this node another entry than its kernel has.
+    /// Whether the configuration gives this node another entry, or other attributes, than its kernel has.
     fn is_outdated(&self) -> bool {
-        self.own_entry().is_ok_and(|entry| !self.kernel.holds(&entry))
+        self.own_entry().is_ok_and(|entry| !self.kernel.holds(&entry)) || self.has_drifted()
+    }
+
+    fn has_drifted(&self) -> bool {
+        self.kernel.attribute_drift(&self.policy.attributes).is_some()
     }
 
     /// The first of the established members asks for what the policy wants gone.
@@ -372,7 +402,7 @@ impl Agent {
 
     /// Why the policy wants this entry gone, if it does.
     pub(crate) fn forgets(&self, entry: &Entry) -> Option<ProposalReason> {
-        let gone = !self.view.in_ring(NodeId(entry.nodeid));
+        let gone = !self.view.in_ring(NodeId(entry.nodeid)) || planted!(PresentIsGone);
         match self.policy.forget {
             _ if !gone => None,
             crate::policy::Forget::Gone => Some(ProposalReason::Gone),
@@ -392,7 +422,7 @@ impl Agent {
 
     pub(crate) fn propose_again(&mut self, fx: &mut Effects) {
         let Some(agreed) = self.agreed.as_ref() else { return };
-        let kept: BTreeSet<u8> = agreed.kept.keys().copied().collect();
+        let kept: BTreeSet<u8> = agreed.kept.keys().copied().filter(|_| !planted!(HeldForEver)).collect();
         let entries = kept.into_iter().filter_map(|number| agreed.table.entries.get(&number).cloned());
         for entry in entries.collect::<Vec<_>>() {
             let reason = self.forgets(&entry).unwrap_or(ProposalReason::Unconfigured);

@@ -64,7 +64,7 @@ impl Agent {
     pub(crate) fn stop_if_possible(&mut self, fx: &mut Effects) {
         let Leaving::Asked { by } = &self.leaving else { return };
         let by = by.clone();
-        if self.work.is_some() || !self.pins().is_empty() {
+        if self.work.is_some() || !self.pins().is_empty() && !planted!(PinsDoNotHold) {
             return;
         }
         if !self.view.is_open() {
@@ -88,7 +88,7 @@ impl Agent {
         self.timers.cancel(Timer::GoodbyeLost);
         match &self.leaving {
             Leaving::Gone => return,
-            Leaving::GoodbyeSent { by } if !self.pins().is_empty() => {
+            Leaving::GoodbyeSent { by } if !self.pins().is_empty() && !planted!(LateMountIsOverlooked) => {
                 self.leaving = Leaving::Asked { by: by.clone() };
                 self.exchange.owed = true;
                 return;
@@ -102,7 +102,7 @@ impl Agent {
 
     pub(crate) fn answer_shutdown(&mut self, fx: &mut Effects) {
         let pins = self.pin_texts();
-        let yes = pins.is_empty();
+        let yes = pins.is_empty() || planted!(ShutdownIsFine);
         fx.push(Effect::AnswerShutdown(if yes { ShutdownVerdict::Yes } else { ShutdownVerdict::No }));
         fx.notice(Notice::ShutdownAnswered { yes, pins });
     }

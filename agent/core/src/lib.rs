@@ -29,6 +29,21 @@
 //!
 //! What must always hold is listed in DESIGN §10; `tests/src/sim/checkers.rs` checks it after every step.
 
+/// Whether a deliberate bug is in force: never, outside the suite that tests the tests.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::has($crate::planted::Bug::$bug)
+    };
+}
+/// Whether a deliberate bug is in force: never, outside the suite that tests the tests.
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 pub mod adopt;
 pub mod agent;
 mod ask;
@@ -45,6 +60,8 @@ pub mod mounting;
 pub mod notice;
 mod pairs;
 pub mod pins;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod policy;
 pub mod refusal;
 pub mod saved;

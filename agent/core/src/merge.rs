@@ -23,7 +23,7 @@ pub fn merge(hellos: BTreeMap<Member, Hello>, ring_nodes: &BTreeSet<NodeId>) -> 
     Agreed {
         held: established.iter().map(|member| (*member, by_number(&hellos[member].held))).collect(),
         absent: absent(&hellos, ring_nodes),
-        quorate: hellos.values().all(|hello| hello.quorate),
+        quorate: hellos.values().all(|hello| hello.quorate || planted!(QuorumIsNotAsked)),
         standing,
         troubles,
         table,
@@ -46,6 +46,9 @@ pub fn no_table() -> Table {
 /// corosync's ring sequence never goes back, and only rings with quorum make tables.
 fn newest_table(hellos: &BTreeMap<Member, Hello>) -> Table {
     let tables = hellos.values().filter_map(|hello| hello.table.as_ref());
+    if planted!(OldestTableWins) {
+        return tables.min_by_key(|table| (table.version.ring, table.version.step)).cloned().unwrap_or_else(no_table);
+    }
     tables.max_by_key(|table| (table.version.ring, table.version.step)).cloned().unwrap_or_else(no_table)
 }
 
@@ -53,17 +56,18 @@ fn newest_table(hellos: &BTreeMap<Member, Hello>) -> Table {
 /// by is installed anew.
 fn is_outdated(entry: &Entry, hellos: &BTreeMap<Member, Hello>, established: &BTreeSet<Member>) -> bool {
     let owner = established.iter().find(|member| member.nodeid == entry.nodeid);
-    owner.is_some_and(|owner| !hellos[owner].held.contains(entry))
+    owner.is_some_and(|owner| !hellos[owner].held.contains(entry) && !planted!(TableBeforeKernel))
 }
 
 /// Whose kernel has its own entry, local, from an earlier agreement.
 fn established(hellos: &BTreeMap<Member, Hello>) -> BTreeSet<Member> {
     let is = |(member, hello): (&Member, &Hello)| {
         let own = hello.held.iter().any(|entry| entry.nodeid == member.nodeid);
-        (hello.local && hello.table.is_some() && own && !hello.incomplete).then_some(*member)
+        ((hello.local || planted!(WhoHasAnEntryIsIn)) && hello.table.is_some() && own && !hello.incomplete)
+            .then_some(*member)
     };
     let mut nodes = BTreeSet::new();
-    hellos.iter().filter_map(is).filter(|member| nodes.insert(member.nodeid)).collect()
+    hellos.iter().filter_map(is).filter(|member| nodes.insert(member.nodeid) || planted!(TwoAgentsAreIn)).collect()
 }
 
 type Judgement = (BTreeMap<Member, Standing>, Vec<(Member, Refusal)>);
@@ -107,7 +111,8 @@ fn reference<'a>(hellos: &'a BTreeMap<Member, Hello>, established: &BTreeSet<Mem
 fn second_agent(member: Member, hellos: &BTreeMap<Member, Hello>, established: &BTreeSet<Member>) -> Option<Refusal> {
     let of_node = |other: &&Member| other.nodeid == member.nodeid;
     let first = established.iter().find(of_node).or_else(|| hellos.keys().find(of_node))?;
-    (*first != member).then_some(Refusal::SecondAgent { pid: member.pid, first: first.pid })
+    (*first != member && !planted!(TwoAgentsAreIn))
+        .then_some(Refusal::SecondAgent { pid: member.pid, first: first.pid })
 }
 
 fn unfit(hello: &Hello) -> Option<Refusal> {
@@ -120,7 +125,7 @@ fn unfit(hello: &Hello) -> Option<Refusal> {
 
 fn mismatch(hello: &Hello, reference: Option<&Hello>) -> Option<Refusal> {
     let reference = reference?;
-    if reference.handshake == hello.handshake {
+    if reference.handshake == hello.handshake || planted!(TimeOutsMayDiffer) {
         return None;
     }
     let parse = |hello: &Hello| Blocks::parse(&hello.handshake).map_err(|err| Refusal::Handshake(err.to_string()));
@@ -177,7 +182,7 @@ fn absent(hellos: &BTreeMap<Member, Hello>, ring_nodes: &BTreeSet<NodeId>) -> BT
     let mut absent: BTreeMap<NodeId, Live> = BTreeMap::new();
     for known in hellos.values().flat_map(|hello| &hello.absent) {
         let node = NodeId(known.nodeid);
-        if ring_nodes.contains(&node) && !present.contains(&known.nodeid) {
+        if ring_nodes.contains(&node) && !present.contains(&known.nodeid) && !planted!(AbsentIsNotShared) {
             let live = absent.entry(node).or_default();
             live.mounts = live.mounts.max(known.live.mounts);
             live.regions = live.regions.max(known.live.regions);

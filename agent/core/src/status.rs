@@ -286,7 +286,7 @@ impl Agent {
         };
         api::CanStop {
             schema: "o2cpg.can-stop/1".into(),
-            yes: pins.is_empty(),
+            yes: pins.is_empty() || planted!(CanStopIsAYes),
             pins: pins.iter().map(|pin| pin.api("")).collect(),
             advice,
         }

@@ -179,19 +179,22 @@ impl Agreed {
     fn owner(&self, entry: &Entry) -> Option<Member> {
         let of_node = |member: &&Member| member.nodeid == entry.nodeid;
         let owner = self.hellos.keys().find(of_node)?;
-        (!self.established().iter().any(|member| of_node(&member))).then_some(*owner)
+        (!self.established().iter().any(|member| of_node(&member)) && !planted!(OwnerIsNotAsked)).then_some(*owner)
     }
 
     /// Nodes that must answer a change of the table, but whose agent is gone while they have volumes mounted.
     pub fn blocking_absent(&self) -> impl Iterator<Item = (NodeId, Live)> + '_ {
-        self.absent.iter().filter(|(_, live)| live.is_live()).map(|(node, live)| (*node, *live))
+        self.absent
+            .iter()
+            .filter(|(_, live)| live.is_live() && !planted!(AbsentBlocksNothing))
+            .map(|(node, live)| (*node, *live))
     }
 
     /// Entries that some member's kernel holds and the table lacks: an addition that a view change cut off. Of two
     /// that cannot stand side by side, the one a node holds of itself counts: that is what it is.
     fn leftovers(&self) -> Vec<Entry> {
         let held = || self.held.iter().flat_map(|(member, held)| held.values().map(move |entry| (member, entry)));
-        if held().all(|(_, entry)| self.clashes(entry)) {
+        if planted!(LeftoversAreForgotten) || held().all(|(_, entry)| self.clashes(entry)) {
             return Vec::new();
         }
         let own = held().filter(|(member, entry)| entry.nodeid == member.nodeid);
@@ -216,7 +219,8 @@ impl Agreed {
         let add = self.leftovers();
         let lacks = |member: &Member| {
             let held = self.held.get(member);
-            !self.misaligned.contains_key(member)
+            !planted!(NobodyIsAligned)
+                && !self.misaligned.contains_key(member)
                 && self.table.entries.values().any(|entry| held.and_then(|h| h.get(&entry.number)) != Some(entry))
         };
         let is_in = |(_, standing): &(&Member, &Standing)| **standing == Standing::Established;
@@ -242,6 +246,7 @@ impl Agreed {
             Some(old) if self.kept.contains_key(&old.number) => None,
             Some(old) => Some(StepKind::Vote { entry: old.clone(), reason: ProposalReason::Unconfigured }),
             None if self.refused.contains_key(&entry.number) => None,
+            None if planted!(JoinerNeedsNobody) => Some(StepKind::Admit { member }),
             None if self.blocking_absent().next().is_some() => None,
             None => Some(StepKind::Install { add: vec![entry.clone()] }),
         }
@@ -254,7 +259,7 @@ impl Agreed {
         let established = self.established();
         let keeps = |entry: &&Entry| {
             let held = self.held.get(&member).and_then(|held| held.get(&entry.number)) == Some(entry);
-            held && established.iter().any(|member| member.nodeid == entry.nodeid)
+            held && !planted!(UndoTakesTheLiving) && established.iter().any(|member| member.nodeid == entry.nodeid)
         };
         entries.iter().filter(|entry| !keeps(entry)).cloned().collect()
     }
@@ -270,6 +275,9 @@ impl Agreed {
         }
         let wanted = |(number, reason): (&u8, &ProposalReason)| {
             let entry = self.table.entries.get(number).filter(|_| !self.kept.contains_key(number))?;
+            if planted!(NobodyVotes) {
+                return Some(StepKind::Erase { entry: entry.clone() });
+            }
             Some(StepKind::Vote { entry: entry.clone(), reason: *reason })
         };
         self.proposals.iter().find_map(wanted)
@@ -283,7 +291,12 @@ impl Agreed {
 
     /// Takes an answer. `false` if it is to another step, from nobody who was asked, or a second one.
     pub fn answer(&mut self, from: Member, round: u32, outcome: Outcome) -> bool {
-        match self.step.as_mut().filter(|step| step.round == round).and_then(|step| step.answers.get_mut(&from)) {
+        match self
+            .step
+            .as_mut()
+            .filter(|step| step.round == round || planted!(AnswersOfAnyRound))
+            .and_then(|step| step.answers.get_mut(&from))
+        {
             Some(slot @ None) => {
                 *slot = Some(outcome);
                 true
@@ -300,8 +313,12 @@ impl Agreed {
 
     /// Ends the step if every participant has answered: what it changed, and the step that follows by force.
     pub fn end(&mut self, ring: RingId) -> Option<(Ended, Option<StepKind>)> {
-        let step = self.step.take_if(|step| step.answers.values().all(Option::is_some))?;
+        let step = self
+            .step
+            .take_if(|step| step.answers.values().all(|answer| answer.is_some() || planted!(AnswersAreNotAwaited)))?;
         let first_no = step.answers.iter().find_map(|(member, outcome)| match outcome {
+            Some(Outcome::Failed { .. }) if planted!(FailedIsDone) => None,
+            Some(Outcome::Held(_)) if planted!(HeldIsDone) => None,
             Some(Outcome::Failed { errno, path, what }) => {
                 Some((*member, No::Refused(KernelRefusal { errno: *errno, path: path.clone(), what: what.clone() })))
             }
@@ -359,6 +376,7 @@ impl Agreed {
                 self.align_held(&step.answers);
                 None
             }
+            StepKind::Install { .. } if planted!(NothingIsUndone) => None,
             StepKind::Install { add } => Some(StepKind::Undo { entries: add, by, refusal }),
             StepKind::Undo { entries, .. } => {
                 self.misalign(&step.answers);
@@ -376,6 +394,7 @@ impl Agreed {
                 self.kept.insert(entry.number, (by, no.pins()));
                 None
             }
+            StepKind::Erase { .. } if planted!(NothingIsRestored) => None,
             StepKind::Erase { entry } => Some(StepKind::Restore { entry, by, refusal }),
             StepKind::Restore { entry, .. } => {
                 self.align_held(&step.answers);
@@ -417,7 +436,7 @@ impl Agreed {
         for (member, standing) in &mut self.standing {
             let Identity::Entry(entry) = &self.hellos[member].identity else { continue };
             let taken = accepted.iter().any(|other| other.nodeid != entry.nodeid && clash(other, entry));
-            if !taken && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
+            if !taken && !planted!(TakenForEver) && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
                 *standing = Standing::Joining;
             }
             if *standing == Standing::Joining {
@@ -433,7 +452,7 @@ impl Agreed {
     }
 
     fn new_version(&mut self, ring: RingId, text: String) -> Ended {
-        self.table.version = Version { step: self.table.version.step + 1, ring };
+        self.table.version = Version { step: self.table.version.step + u64::from(!planted!(VersionsStandStill)), ring };
         Ended::TableChanged(text)
     }
 }

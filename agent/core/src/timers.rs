@@ -87,5 +87,8 @@ impl Timers {
 /// Delay before try number `tries` (0 is the first retry).
 #[must_use]
 pub fn backoff_ms(tries: u32) -> u64 {
+    if planted!(NoBackOff) {
+        return 1;
+    }
     RETRY_FIRST_MS.saturating_mul(1 << tries.min(10)).min(RETRY_MAX_MS)
 }

@@ -122,9 +122,11 @@ impl Kernel {
         let wanted: Vec<&Entry> = table.entries.values().chain(add).collect();
         let mut ops = Vec::new();
         let mut have = self.tree().cloned();
+        // Attributes are stored before the first entry.
+        let anew = self.attribute_drift(&wish.attributes).is_some();
         for (node, entry) in self.nodes().filter_map(|node| Some((node, self.ours(node)?))) {
-            let unwanted = in_the_way(entry, &wanted) && !node.local;
-            if unwanted || wish.exactly && !wanted.contains(&entry) {
+            let unwanted = in_the_way(entry, &wanted) && (!node.local || planted!(OwnEntryMayGo));
+            if unwanted || wish.exactly && (anew || !wanted.contains(&entry)) {
                 ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
                 have.as_mut().map(|tree| tree.nodes.remove(&node.num));
             }
@@ -168,7 +170,10 @@ impl Kernel {
     #[must_use]
     pub fn remove(&self, entries: &[Entry]) -> Vec<Op> {
         let Some(tree) = self.tree() else { return Vec::new() };
-        let complete = tree.nodes.values().filter(|node| self.ours(node).is_some_and(|entry| entries.contains(entry)));
+        let complete = tree
+            .nodes
+            .values()
+            .filter(|node| self.ours(node).is_some_and(|entry| entries.contains(entry) || planted!(AllEntriesGo)));
         let mut ops: Vec<Op> = complete.flat_map(|node| configfs::removal(tree, node.num)).collect();
         let ours = |entry: &&Entry| self.written.contains(*entry);
         ops.extend(self.remove_half_made(|name| entries.iter().filter(ours).any(|entry| entry.name == name.as_str())));
@@ -210,7 +215,7 @@ impl Kernel {
             let complete = tree.iter().flat_map(|tree| tree.nodes.values()).any(|node| same(entry, node));
             complete || tree.iter().flat_map(|tree| tree.incomplete.keys()).any(|name| name.as_str() == entry.name)
         };
-        self.written.retain(there);
+        self.written.retain(|entry| there(entry) && !planted!(AccountIsLost));
     }
 
     /// Takes the verdicts of the start: what was found to be ours.

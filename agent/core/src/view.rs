@@ -39,7 +39,7 @@ impl View {
         self.listed.clone_from(&change.members);
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
         if change.left.iter().chain(&change.joined).any(of_nodes) {
-            self.ring_follows = true;
+            self.ring_follows = !planted!(NoRingFollows);
         }
     }
 
@@ -61,7 +61,8 @@ impl View {
     /// Members whose node is in the ring.
     #[must_use]
     pub fn live(&self) -> BTreeSet<Member> {
-        self.listed.iter().copied().filter(|member| self.in_ring(NodeId(member.nodeid))).collect()
+        let live = |member: &Member| self.in_ring(NodeId(member.nodeid)) || planted!(GhostsAreLive);
+        self.listed.iter().copied().filter(live).collect()
     }
 
     /// Members corosync lists although their node is not in the ring.
@@ -106,13 +107,14 @@ impl View {
     /// Open, and quorum has spoken about this very ring.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.is_open() && self.quorum.is_some_and(|(ring, _)| Some(ring) == self.ring)
+        let same = |ring: RingId| Some(ring) == self.ring || planted!(QuorumOfAnyRing);
+        self.is_open() && self.quorum.is_some_and(|(ring, _)| same(ring))
     }
 
     /// Settled and quorate.
     #[must_use]
     pub fn is_quorate(&self) -> bool {
-        self.is_settled() && self.quorum.is_some_and(|(_, quorate)| quorate)
+        self.is_settled() && self.quorum.is_some_and(|(_, quorate)| quorate || planted!(MinorityIsQuorate))
     }
 
     /// Whether this name is the view in force, by ring, members, and every nonce that both sides know.
@@ -122,8 +124,8 @@ impl View {
         let same_life =
             |(member, nonce): &(Member, u64)| *nonce == 0 || nonces.get(member).is_none_or(|known| known == nonce);
         self.is_open()
-            && Some(tag.ring) == self.ring
-            && members.iter().eq(self.live().iter())
+            && (Some(tag.ring) == self.ring || planted!(MessagesOfAnyRing))
+            && (members.iter().eq(self.live().iter()) || planted!(MessagesOfAnyMembers))
             && tag.members.iter().all(same_life)
     }
 

@@ -71,6 +71,7 @@ impl Agent {
             return;
         }
         match self.plan(&kind) {
+            Ok(_) if planted!(NothingIsDone) => self.answer(round, &kind, Outcome::Done, fx),
             Ok(ops) if ops.is_empty() => match self.verify(&kind) {
                 Ok(()) => self.answer(round, &kind, Outcome::Done, fx),
                 Err(KernelRefusal { errno, path, what }) => {
@@ -86,7 +87,7 @@ impl Agent {
     /// in nobody's table.
     fn tidy_up(&mut self, fx: &mut Effects) {
         let half_made = self.kernel.remove_unfinished();
-        if !self.exchange.tidied && !half_made.is_empty() {
+        if !self.exchange.tidied && !half_made.is_empty() && !planted!(HalfMadeStays) {
             self.exchange.tidied = true;
             self.start_batch(0, StepKind::Install { add: vec![] }, half_made, fx);
         }
@@ -119,7 +120,7 @@ impl Agent {
     }
 
     /// A member that is in keeps the attributes its kernel has: they are compared, not changed under mounts.
-    fn attributes_in_force(&self) -> Attributes {
+    pub(crate) fn attributes_in_force(&self) -> Attributes {
         self.kernel.tree().map_or(self.policy.attributes, |tree| tree.attributes)
     }
 
@@ -168,10 +169,15 @@ impl Agent {
 
     /// The state file goes first: after a crash in between, what is in the kernel is known to be ours.
     fn hand_over(&mut self, ops: Vec<Op>, fx: &mut Effects) -> OpId {
-        self.save(fx);
+        if !planted!(NotSavedBefore) {
+            self.save(fx);
+        }
         self.counters.kernel_ops += ops.len() as u64;
         let op = self.new_op();
         fx.push(Effect::Kernel(op, ops));
+        if planted!(SavedTooLate) {
+            self.save(fx);
+        }
         op
     }
 
@@ -238,7 +244,7 @@ impl Agent {
     fn is_asked(&self, round: u32, kind: &StepKind) -> bool {
         let step = self.agreed.as_ref().and_then(|agreed| agreed.step.as_ref());
         let asked = step.is_some_and(|step| step.round == round && step.kind == *kind);
-        asked && self.exchange.outstanding == 0 && !self.exchange.owed
+        planted!(LateBatchAnswers) || asked && self.exchange.outstanding == 0 && !self.exchange.owed
     }
 
     fn give_up(&mut self, work: &Work, refusal: KernelRefusal, fx: &mut Effects) {
@@ -257,7 +263,7 @@ impl Agent {
     /// Why this entry must stay, as far as this node knows.
     pub(crate) fn pins_of(&self, entry: &Entry, reason: ProposalReason) -> Vec<Pin> {
         let mut pins: Vec<Pin> = self.tokens.of_node(&entry.name).collect();
-        if self.view.in_ring(NodeId(entry.nodeid)) && !self.is_joining(entry.nodeid) {
+        if self.view.in_ring(NodeId(entry.nodeid)) && !self.is_joining(entry.nodeid) && !planted!(TheLivingMayGo) {
             pins.push(Pin::Alive);
         }
         if reason == ProposalReason::Unconfigured && self.is_configured(entry) {

@@ -3,6 +3,11 @@
 //! DESIGN §10 and RELIABILITY §2 number them; each function names the numbers it stands for. What is checked at the
 //! end of a run (replay, liveness, equal ends) is in `nemesis.rs`.
 
+mod daemons;
+mod told;
+
+use self::daemons::*;
+use self::told::Told;
 use super::agenda::{MS, Micros, SECOND};
 use super::cluster::{Cluster, Happening, KernelDeed};
 use super::digest::{digest, mix};
@@ -36,6 +41,9 @@ pub struct Ledger {
     goodbyes: BTreeSet<Member>,
     answered: BTreeSet<u64>,
     asked: BTreeSet<u64>,
+    gone: BTreeSet<u64>,
+    /// What each daemon was told.
+    told: BTreeMap<u32, Told>,
 }
 
 /// How many places of the order are remembered: members are never further apart.
@@ -53,6 +61,7 @@ struct Seen<'a> {
     node: u32,
     record: &'a Record,
     agent: &'a Agent,
+    told: &'a Told,
 }
 
 macro_rules! sentences {
@@ -81,7 +90,9 @@ impl Ledger {
                 let (Some(record), Some(agent)) = (cluster.last_record(*node), cluster.agent(*node)) else {
                     return Ok(());
                 };
-                let seen = Seen { cluster, node: *node, record, agent };
+                let mut told = self.told.remove(node).unwrap_or_default();
+                told.take(record, cluster.now());
+                let seen = Seen { cluster, node: *node, record, agent, told: &told };
                 let sentences = sentences![
                     agents_of_one_view_hold_the_same,
                     one_agent_of_a_node_is_let_in,
@@ -95,8 +106,24 @@ impl Ledger {
                     a_clean_departure_had_a_goodbye,
                     a_pinned_daemon_stays,
                     every_request_is_answered_once,
+                    nobody_is_answered_after_it_has_gone,
+                    settled_is_said_only_of_a_quiet_agent,
+                    a_node_is_said_to_be_ready_only_when_it_is,
+                    can_stop_says_what_the_kernel_was_seen_to_hold,
+                    no_member_loses_its_entry,
+                    changes_wait_for_kernels_whose_agent_is_gone,
+                    whoever_is_let_in_has_the_time_outs_of_the_others,
+                    whoever_slept_does_nothing_before_it_has_heard_itself,
+                    whoever_hears_nothing_of_its_own_says_so,
+                    every_change_has_a_later_version,
+                    what_is_to_be_written_is_saved_first,
+                    what_a_daemon_has_written_stays_its_own_over_a_restart,
+                    nobody_spins,
                 ];
-                sentences.into_iter().try_for_each(|(name, check)| check(self, &seen).map_err(broken(name)))
+                let held = sentences.into_iter().try_for_each(|(name, check)| check(self, &seen).map_err(broken(name)));
+                told.done(record, agent.table().map(|table| table.version), cluster.now());
+                self.told.insert(*node, told);
+                held
             }
         }
     }
@@ -204,7 +231,7 @@ fn kernels_are_equal_between_changes_or_a_wait_names_the_difference(_: &mut Ledg
     Err(format!("n{} is quiet, its kernel has {:?}, agreed is {:?}", seen.node, host.kernel.table(), agreed.table))
 }
 
-/// DESIGN §4: what the agreed table holds goes only in the step that erases it.
+/// DESIGN §4: what the agreed table holds goes only in the step that erases it, unless the same batch makes it again.
 fn entries_leave_a_kernel_only_by_agreement(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let table = seen.agent.agreed().map(|agreed| &agreed.table).or(seen.agent.table());
     for node in seen.ops().filter_map(removed) {
@@ -214,7 +241,8 @@ fn entries_leave_a_kernel_only_by_agreement(_ledger: &mut Ledger, seen: &Seen<'_
             Some(StepKind::Erase { entry } | StepKind::Vote { entry, .. }) => Some(entry),
             _ => None,
         };
-        if agreed.is_some() && agreed != erased {
+        let again = |op: &Op| matches!(op, Op::MakeNode { node: name, .. } if *name == node.name);
+        if agreed.is_some() && agreed != erased && !seen.ops().any(again) {
             return Err(format!("n{} removes {node} in step {:?}", seen.node, seen.step()));
         }
     }
@@ -251,7 +279,7 @@ fn nobody_removes_the_entry_of_a_live_node(_ledger: &mut Ledger, seen: &Seen<'_>
 /// S5, S26: neither in a minority, nor before quorum has spoken about the ring, nor without corosync.
 fn nothing_is_written_without_quorum(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     match seen.ops().next() {
-        Some(op) if !seen.agent.view().is_quorate() => Err(format!("n{}: {op}", seen.node)),
+        Some(op) if !seen.told.is_quorate() => Err(format!("n{}: {op}", seen.node)),
         Some(_) | None => Ok(()),
     }
 }
@@ -259,10 +287,14 @@ fn nothing_is_written_without_quorum(_ledger: &mut Ledger, seen: &Seen<'_>) -> O
 /// S6: it may be counted, nothing else follows from it.
 fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let Event::Delivered { body: Ok(message), .. } = &seen.record.event else { return Ok(()) };
-    if Some(message.view.ring) == seen.agent.view().ring() {
+    if seen.told.is_named_by(&message.view) {
         return Ok(());
     }
-    let acts = |effect: &&Effect| matches!(effect, Effect::Multicast(_) | Effect::Kernel(..) | Effect::Save(_));
+    let acts = |effect: &&Effect| match effect {
+        Effect::Multicast(_) | Effect::Kernel(..) | Effect::Save(_) => true,
+        Effect::Notice(notice) => matches!(notice, Notice::Table { .. } | Notice::Step { .. } | Notice::View { .. }),
+        _ => false,
+    };
     match seen.record.effects.iter().find(acts) {
         Some(effect) => Err(format!("n{}: {:?} gave {effect:?}", seen.node, message.view)),
         None => Ok(()),
@@ -271,10 +303,10 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
 
 /// S8.
 fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    let in_ring = |member: &Member| seen.agent.view().in_ring(NodeId(member.nodeid));
     for standing in seen.agent.waits() {
         let (Wait::Hello { from } | Wait::Answers { from, .. }) = &standing.wait else { continue };
-        if let Some(ghost) = from.iter().find(|member| !in_ring(member)) {
+        let is_ghost = |member: &&Member| seen.told.is_open() && !seen.told.nodes.contains(&NodeId(member.nodeid));
+        if let Some(ghost) = from.iter().find(is_ghost) {
             return Err(format!("n{}: {}, {ghost} is a ghost", seen.node, standing.wait));
         }
     }
@@ -295,33 +327,6 @@ fn a_clean_departure_had_a_goodbye(ledger: &mut Ledger, seen: &Seen<'_>) -> Outc
         let said = change.left.iter().any(|(member, _)| of_node(member) && ledger.goodbyes.contains(member));
         if how == "left" && !said {
             return Err(format!("n{} says that node {node} left: {:?}", seen.node, change.left));
-        }
-    }
-    Ok(())
-}
-
-/// S14, DESIGN §5: neither its own end nor corosync's while the volume is mounted.
-fn a_pinned_daemon_stays(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    use agent_core::effect::ShutdownVerdict::Yes;
-    let Some(host) = seen.cluster.hosts.get(&seen.node).filter(|host| host.kernel.is_mounted()) else { return Ok(()) };
-    let ends = |effect: &&Effect| matches!(effect, Effect::Exit(_) | Effect::LeaveGroup | Effect::AnswerShutdown(Yes));
-    match seen.record.effects.iter().find(ends) {
-        Some(effect) if host.mounted_since + LOOK_TIME < seen.cluster.now() => {
-            Err(format!("n{}: {effect:?} with the volume mounted", seen.node))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// DESIGN §10.5, S18. That none is left open is checked at the end.
-fn every_request_is_answered_once(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    if let Event::Asked(client, _) = &seen.record.event {
-        ledger.asked.insert(client.0);
-    }
-    for effect in &seen.record.effects {
-        let Effect::Reply(client, _) = effect else { continue };
-        if !ledger.asked.contains(&client.0) || !ledger.answered.insert(client.0) {
-            return Err(format!("n{}: a second answer, or one that nobody asked for: {effect:?}", seen.node));
         }
     }
     Ok(())

@@ -23,6 +23,8 @@ pub struct Host {
     pub boots: u32,
     /// The whole machine stands still since then.
     pub paused_since: Option<Micros>,
+    /// When it last went on after that.
+    pub resumed_at: Micros,
     /// How far the clock has jumped ahead.
     pub clock_ahead: Micros,
     /// Its kernel; gone with the power.
@@ -108,6 +110,7 @@ impl Host {
             powered: false,
             boots: 0,
             paused_since: None,
+            resumed_at: 0,
             clock_ahead: 0,
             kernel: Kernel::default(),
             mounted_since: 0,

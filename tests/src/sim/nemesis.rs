@@ -4,10 +4,11 @@
 //! random half of the kinds of faults, so that the others meet more often. After the last deed all faults end, and within
 //! [`REST_MAX`] every node must be let in, quiet, with the kernel it should have, and able to mount.
 
+mod outcome;
 mod plan;
 
 use super::agenda::{MS, Micros, SECOND};
-use super::checkers::{Broken, Ledger};
+use super::checkers::Ledger;
 use super::cluster::{Cluster, Happening, MountOutcome, address};
 use super::corosync::Chance;
 use super::digest::{digest, mix};
@@ -21,93 +22,21 @@ use configfs::Errno;
 use configfs::model::Call;
 use proto::control::{Ask, Condition};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::ops::AddAssign;
+use std::panic::{self, AssertUnwindSafe};
 
+pub use self::outcome::{Failure, Tally};
 pub use self::plan::{Deed, FAULTS_MIN, Plan};
-
-/// How a run ended badly.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// A sentence was broken on the way.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-    /// It did not come to rest.
-    #[error("no rest {} s after the heal: {what}", REST_MAX / SECOND)]
-    Restless {
-        /// What is not as it should be.
-        what: String,
-    },
-    /// A recording did not replay.
-    #[error("replay of node {node}: {why}")]
-    Replay {
-        /// Whose.
-        node: u32,
-        /// Where it took another way.
-        why: String,
-    },
-    /// The same seed did not give the same run.
-    #[error("one seed, two runs: {one:x} and {other:x}")]
-    Uncertain {
-        /// The digest of the one.
-        one: u64,
-        /// And of the other.
-        other: u64,
-    },
-}
-
-/// What a run was made of.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    /// Steps of the world.
-    pub steps: u64,
-    /// Events handled by agents.
-    pub events: u64,
-    /// Faults planned.
-    pub faults: u64,
-    /// Runs.
-    pub runs: u64,
-    /// Runs in which three faults last at one time.
-    pub overlapping: u64,
-    /// Virtual time.
-    pub time: Micros,
-}
 
 /// Faults at one time of which at least every third run has so many.
 pub const OVERLAP: usize = 3;
 /// And the cluster is given so long to come to rest: the longest back-off twice, and the longest dead time.
 pub const REST_MAX: Micros = 400 * SECOND;
+/// As configured on all nodes, but for faults: 12 s of silence on the disk.
+const DEAD_THRESHOLD: u32 = 7;
 /// init looks for daemons that have ended so often.
 const RESTART_EVERY: Micros = 2 * SECOND;
 /// Most steps of a run: a cluster that turns in circles is restless too.
 const STEPS_MAX: u64 = 400_000;
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
-        self.runs += other.runs;
-        self.steps += other.steps;
-        self.events += other.events;
-        self.faults += other.faults;
-        self.overlapping += other.overlapping;
-        self.time += other.time;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { runs, steps, events, faults, overlapping, time } = self;
-        let each = |sum: &u64| sum / (*runs).max(1);
-        write!(
-            f,
-            "{runs} runs, each on average {} faults, {} events of agents, {} steps, {} s of virtual time; in {} % three faults at one time",
-            each(faults),
-            each(events),
-            each(steps),
-            each(time) / SECOND,
-            100 * overlapping / (*runs).max(1),
-        )
-    }
-}
 
 impl Plan {
     /// Runs it, with every sentence checked after every step.
@@ -130,6 +59,15 @@ impl Plan {
     }
 
     fn run_with(&self, memory: Memory) -> Result<(Tally, u64), Failure> {
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.run_through(memory)));
+        ended.unwrap_or_else(|said| {
+            let text = said.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| said.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Failure::Panicked { what: text.unwrap_or_default() })
+        })
+    }
+
+    fn run_through(&self, memory: Memory) -> Result<(Tally, u64), Failure> {
         let mut run = Run::new(self);
         run.cluster.remember(memory);
         run.unrest()?;
@@ -177,20 +115,10 @@ impl Plan {
     #[must_use]
     pub fn fails_like(&self, failure: &Failure) -> Option<Failure> {
         let run = match failure {
-            Failure::Broken(_) | Failure::Restless { .. } => self.run(),
+            Failure::Broken(_) | Failure::Restless { .. } | Failure::Panicked { .. } => self.run(),
             Failure::Replay { .. } | Failure::Uncertain { .. } => self.prove(),
         };
-        run.err().filter(|other| is_alike(other, failure))
-    }
-}
-
-fn is_alike(one: &Failure, other: &Failure) -> bool {
-    match (one, other) {
-        (Failure::Broken(one), Failure::Broken(other)) => one.sentence == other.sentence,
-        (Failure::Restless { .. }, Failure::Restless { .. })
-        | (Failure::Replay { .. }, Failure::Replay { .. })
-        | (Failure::Uncertain { .. }, Failure::Uncertain { .. }) => true,
-        _ => false,
+        run.err().filter(|other| other.sentence() == failure.sentence())
     }
 }
 
@@ -218,7 +146,7 @@ impl<'a> Run<'a> {
         for node in 1..=plan.nodes {
             cluster.set_policy(node, |policy| {
                 policy.forget = plan.forget;
-                policy.attributes.dead_threshold = 7;
+                policy.attributes.dead_threshold = DEAD_THRESHOLD;
             });
         }
         for (index, (at, _)) in plan.deeds.iter().enumerate() {
@@ -378,7 +306,8 @@ impl<'a> Run<'a> {
             self.cluster.start_corosync(node);
             self.allow(node);
             self.configure(node);
-            self.cluster.set_policy(node, |policy| policy.attributes.dead_threshold = 7);
+            self.cluster.set_policy(node, |policy| policy.attributes.dead_threshold = DEAD_THRESHOLD);
+            self.unmount_if_drifted(node);
             self.cluster.hosts.entry(node).and_modify(|host| {
                 host.kernel_delay = 0;
                 host.effects_left = None;
@@ -390,6 +319,14 @@ impl<'a> Run<'a> {
         self.cluster.intruders_end();
         self.cluster.heal();
         self.lines.iter_mut().for_each(|lines| lines.add(self.cluster.now(), "-- all faults end".into()));
+    }
+
+    /// What the status of such a node asks for: attributes cannot change under a mount.
+    fn unmount_if_drifted(&mut self, node: u32) {
+        let tree = self.cluster.hosts.get(&node).and_then(|host| host.kernel.tree().ok().flatten());
+        if tree.is_some_and(|tree| tree.attributes.dead_threshold != DEAD_THRESHOLD) {
+            self.cluster.umount(node);
+        }
     }
 
     /// init restarts what has ended; a daemon that was asked to end may do so.

@@ -36,6 +36,10 @@ impl Cluster {
         if !host.powered || host.boots != boots || host.daemon.is_some() {
             return Happening::Other;
         }
+        if host.paused_since.is_some() {
+            self.agenda.plan(self.now + RECONNECT_AFTER, Due::StartDaemon { node, boots });
+            return Happening::Other;
+        }
         host.daemons += 1;
         let pid = PID_FIRST * node + host.daemons;
         host.daemon = Some(Daemon {

@@ -128,6 +128,7 @@ impl Cluster {
         let (now, token) = (self.now, self.corosync.timing().token);
         let Some(host) = self.hosts.get_mut(&node) else { return };
         let Some(since) = host.paused_since.take() else { return };
+        host.resumed_at = now;
         self.corosync.resume(node);
         let Some(daemon) = host.daemon.as_mut() else { return };
         let (life, parked) = (daemon.life, std::mem::take(&mut daemon.parked));

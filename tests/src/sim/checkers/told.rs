@@ -1,0 +1,145 @@
+//! What one daemon was told since its start and what it asked for, by its events and effects alone: the checkers compare
+//! the agent with this, not with itself.
+
+use super::super::agenda::Micros;
+use super::super::recording::Record;
+use agent_core::event::{KernelView, Reason, ViewChange};
+use agent_core::ids::{Member, NodeId, RingId};
+use agent_core::{Effect, Event};
+use proto::peer::{Body, Live, Message, Version, ViewTag};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Who it is, while connected.
+    pub(super) me: Option<Member>,
+    listed: BTreeSet<Member>,
+    pub(super) ring: Option<RingId>,
+    pub(super) nodes: BTreeSet<NodeId>,
+    ring_follows: bool,
+    quorum: Option<(RingId, bool)>,
+    /// Volumes are mounted here, as it was told.
+    pub(super) mounted: bool,
+    /// It stood still, and its probe has not come back.
+    pub(super) slept: bool,
+    /// Own messages that have not come back, and since when none has.
+    pub(super) unheard: u32,
+    pub(super) unheard_since: Micros,
+    /// What was live on the others when they were last heard, as long as they stay in sight.
+    pub(super) lives: BTreeMap<NodeId, Live>,
+    /// Its table's version before the present event.
+    pub(super) version: Option<Version>,
+    /// Names of the entries in its state file before the present event.
+    pub(super) saved: BTreeSet<String>,
+    /// Timers that rang in this second.
+    pub(super) rung: (u64, u32),
+}
+
+impl Told {
+    /// Takes an event, before its effects are looked at.
+    pub(super) fn take(&mut self, record: &Record, now: Micros) {
+        match &record.event {
+            Event::Started(started) => {
+                let written = started.saved.iter().flatten().flat_map(|saved| &saved.written);
+                *self = Told { saved: written.map(|entry| entry.name.clone()).collect(), ..Told::default() };
+                self.kernel_seen(&started.kernel);
+            }
+            Event::CorosyncUp(up) => *self = Told { me: Some(up.member), ..self.disconnected() },
+            Event::CorosyncLost { .. } => *self = self.disconnected(),
+            Event::ViewChanged(change) => self.view_changed(change),
+            Event::RingChanged { ring, nodes } => {
+                self.ring = Some(*ring);
+                self.nodes.clone_from(nodes);
+                self.lives.retain(|node, _| nodes.contains(node));
+                (self.ring_follows, self.slept) = (false, false);
+            }
+            Event::QuorumChanged { ring, quorate } => self.quorum = Some((*ring, *quorate)),
+            Event::Delivered { from, body: Ok(message) } => self.delivered(*from, message, now),
+            Event::KernelSeen(view) => self.kernel_seen(view),
+            Event::Slept { .. } => (self.slept, self.unheard_since) = (self.is_open(), now),
+            Event::TimerFired(_) => {
+                let second = now / super::SECOND;
+                self.rung = (second, if self.rung.0 == second { self.rung.1 + 1 } else { 1 });
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the effects, once they were looked at.
+    pub(super) fn done(&mut self, record: &Record, version: Option<Version>, now: Micros) {
+        self.version = version;
+        for effect in &record.effects {
+            match effect {
+                Effect::Multicast(_) if self.unheard == 0 => (self.unheard, self.unheard_since) = (1, now),
+                Effect::Multicast(_) => self.unheard += 1,
+                Effect::Save(saved) => self.saved = saved.written.iter().map(|entry| entry.name.clone()).collect(),
+                _ => {}
+            }
+        }
+    }
+
+    fn disconnected(&mut self) -> Told {
+        Told {
+            version: self.version,
+            saved: std::mem::take(&mut self.saved),
+            rung: self.rung,
+            mounted: self.mounted,
+            ..Told::default()
+        }
+    }
+
+    fn kernel_seen(&mut self, view: &KernelView) {
+        self.mounted = view.mounts.as_ref().map_or(self.mounted, |mounts| !mounts.is_empty());
+    }
+
+    fn view_changed(&mut self, change: &ViewChange) {
+        self.listed.clone_from(&change.members);
+        let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
+        self.ring_follows |= change.left.iter().chain(&change.joined).any(of_nodes);
+        // Whether it is the same boot that comes back is not known before it says Hello.
+        let down = change.left.iter().filter(|(_, reason)| *reason == Reason::NodeDown);
+        down.for_each(|(member, _)| _ = self.lives.remove(&NodeId(member.nodeid)));
+        self.slept = false;
+    }
+
+    fn delivered(&mut self, from: Member, message: &Message, now: Micros) {
+        let node = NodeId(from.nodeid);
+        let counts = self.is_named_by(&message.view);
+        match &message.body {
+            Body::Hello(hello) if counts => _ = self.lives.insert(node, hello.live),
+            Body::Live(live) if counts => _ = self.lives.insert(node, *live),
+            Body::Probe(_) if self.me == Some(from) => self.slept = false,
+            _ => {}
+        }
+        if self.me == Some(from) {
+            (self.unheard, self.unheard_since) = (self.unheard.saturating_sub(1), now);
+        }
+    }
+
+    /// Whether this is its view, by ring and members.
+    pub(super) fn is_named_by(&self, tag: &ViewTag) -> bool {
+        let members = tag.members.iter().map(|(member, _)| *member);
+        self.is_open() && Some(tag.ring) == self.ring && members.eq(self.live())
+    }
+
+    /// It is a member, and knows the ring that belongs to the list.
+    pub(super) fn is_open(&self) -> bool {
+        self.ring.is_some() && !self.ring_follows && self.me.is_some_and(|me| self.listed.contains(&me))
+    }
+
+    /// And quorum has said yes to this very ring.
+    pub(super) fn is_quorate(&self) -> bool {
+        self.is_open() && self.quorum == self.ring.map(|ring| (ring, true))
+    }
+
+    /// Members whose node is in the ring.
+    pub(super) fn live(&self) -> impl Iterator<Item = Member> + '_ {
+        self.listed.iter().copied().filter(|member| self.nodes.contains(&NodeId(member.nodeid)))
+    }
+
+    /// Whether the node is in the ring and has no agent in the group.
+    pub(super) fn is_absent(&self, node: NodeId) -> bool {
+        self.nodes.contains(&node) && !self.listed.iter().any(|member| member.nodeid == node.0)
+    }
+}
