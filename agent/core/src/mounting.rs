@@ -24,11 +24,14 @@ use crate::volumes::{Attempt, Leave, Phase, Service};
 use crate::wait::Wait;
 use proto::peer::VolumeId;
 use proto::peer::limits::VOLUMES_MAX;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long the kernel has to show what came of a mount whose tool is gone. The call has ended by then, or never began;
 /// only mountinfo may be read a moment before.
 pub const DECIDE_MS: u64 = 3_000;
+/// The kernel runs the tool that says UNMOUNT when its own part is over, and often we see that first. An UNMOUNT that comes
+/// within this time is right.
+pub const UNMOUNT_WITHIN_MS: u64 = 60_000;
 /// The one file system served.
 const FSTYPE: &str = "ocfs2";
 /// What a mount calls itself; other services are tools, of which one each may use a volume.
@@ -108,7 +111,7 @@ impl Agent {
     }
 
     fn mount(&mut self, volume: VolumeId, asked: Attempt) -> Result<Option<MountAnswer>, No> {
-        if let Some(other) = self.volumes.attempts.get(&volume) {
+        if let Some(other) = self.under_way(volume) {
             return no(errno::BUSY, format!("a mount of {volume} from {} is under way", other.device));
         }
         let services = self.volumes.services.get(&volume);
@@ -134,6 +137,12 @@ impl Agent {
         self.volumes.attempts.insert(volume, Attempt { phase, ..asked });
         let go_on = || status(errno::ALREADY, format!("{volume} is in use here already: go on"));
         Ok(is_in.then(go_on))
+    }
+
+    /// The mount of a tool that is there. A tool that is gone has ended its call before its connection: whoever comes next
+    /// need not wait for what the kernel shows of it.
+    fn under_way(&self, volume: VolumeId) -> Option<&Attempt> {
+        self.volumes.attempts.get(&volume).filter(|attempt| attempt.client.is_some())
     }
 
     /// The device that this volume is in use from, as far as anybody said.
@@ -191,11 +200,13 @@ impl Agent {
         service: &str,
         fx: &mut Effects,
     ) -> Result<Option<MountAnswer>, No> {
-        if let Some(attempt) = self.volumes.attempts.get(&volume) {
+        if let Some(attempt) = self.under_way(volume) {
             return no(errno::BUSY, format!("a mount of {volume} from {} is under way", attempt.device));
         }
         let known = self.volumes.services.get_mut(&volume).and_then(|services| services.remove(service));
-        if known.is_none() && !(service == MOUNT_SERVICE && self.kernel_uses().contains(&volume)) {
+        let is_used = service == MOUNT_SERVICE && self.kernel_uses().contains(&volume);
+        let has_just_ended = self.volumes.ended.remove(&volume).is_some();
+        if known.is_none() && !is_used && !has_just_ended {
             return no(errno::NOENT, format!("{service} does not use {volume} here"));
         }
         self.volumes.services.retain(|_, services| !services.is_empty());
@@ -236,6 +247,7 @@ impl Agent {
     /// The kernel was looked at: what tools left open is decided by it.
     pub(crate) fn settle_volumes(&mut self, fx: &mut Effects) {
         let (used, mounted) = (self.kernel_uses(), self.mounted_volumes());
+        self.note_ended(&used);
         for (volume, services) in &mut self.volumes.services {
             let in_use = used.contains(volume);
             services.retain(|_, service| in_use || !service.seen);
@@ -259,6 +271,13 @@ impl Agent {
             self.volumes.attempts.remove(&volume);
             fx.notice(Notice::MountDecided { volume: volume.to_string(), mounted: mounted.contains(&volume) });
         }
+    }
+
+    fn note_ended(&mut self, used: &BTreeSet<VolumeId>) {
+        let (volumes, now) = (&mut self.volumes, self.now);
+        let before = std::mem::replace(&mut volumes.used, used.clone());
+        volumes.ended.extend(before.difference(used).map(|volume| (*volume, now)));
+        volumes.ended.retain(|volume, since| !used.contains(volume) && now.since(*since) <= UNMOUNT_WITHIN_MS);
     }
 
     /// The last look for a mount whose tool is gone.

@@ -25,6 +25,12 @@ pub struct Volumes {
     pub services: BTreeMap<VolumeId, BTreeMap<String, Service>>,
     /// Tools that wait for the end of our part.
     pub leaving: BTreeMap<ClientId, Leave>,
+    /// What the kernel used when it was last looked at.
+    #[serde(default)]
+    pub used: BTreeSet<VolumeId>,
+    /// What the kernel used before, and since when it no longer does.
+    #[serde(default)]
+    pub ended: BTreeMap<VolumeId, Tick>,
     /// What the others were last told.
     pub told: BTreeSet<VolumeId>,
     /// Shown as CPG groups.

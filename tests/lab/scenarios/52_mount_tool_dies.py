@@ -64,6 +64,8 @@ class Case:
         self.umount()
         said = userstack.heard(self.lab, 1)[heard:]
         expect("the whole protocol was spoken", ["Mount", "Result", "Unmount"], said)
+        refused = [event for event in ocfs2.events(self.lab, 1) if event["kind"] == "mount_refused"]
+        expect("and nothing of it refused", [], refused)
         failing = self.lab.try_run(1, "mount.ocfs2 -o nonsense %s %s" % (ocfs2.VOLUME, ocfs2.MOUNT), ocfs2.MOUNT_S)
         expect("a mount that fails", True, failing.code != 0)
 
