@@ -2,6 +2,7 @@
 //!
 //! Directives are those of `tracing_subscriber`'s `EnvFilter`: `info`, `info,cpg_glue=trace`, `agent_core=debug`.
 
+mod lines;
 mod notices;
 
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 pub(crate) use notices::tell;
 
+const STDERR: &str = "/proc/self/fd/2";
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 /// Why nothing can be logged, or not like that.
@@ -63,7 +65,12 @@ pub struct Installed {
 pub fn install(directives: &str) -> Result<Installed, Error> {
     let (filter, handle) = reload::Layer::new(filter(directives)?);
     let registry = tracing_subscriber::registry().with(filter);
-    if goes_to_journal() {
+    if is_journal_stream() {
+        // The journal has time and level of its own.
+        registry
+            .with(fmt::layer().with_writer(lines::Stream).with_ansi(false).without_time().with_level(false))
+            .try_init()?;
+    } else if is_silenced() && Path::new(JOURNAL_SOCKET).exists() {
         let journal = tracing_journald::layer()?.with_field_prefix(Some("O2CPG".into()));
         registry.with(journal.with_syslog_identifier("o2cpgd".into())).try_init()?;
     } else {
@@ -73,14 +80,17 @@ pub fn install(directives: &str) -> Result<Installed, Error> {
     Ok(Installed { handle, directives: directives.to_owned() })
 }
 
-/// Under systemd stderr is a stream to the journal, and JOURNAL_STREAM names it (systemd.exec(5)). A daemon that was started
-/// without any stderr uses the journal too, if there is one. Everybody else has redirected stderr on purpose.
-fn goes_to_journal() -> bool {
-    let Ok(stderr) = Path::new("/proc/self/fd/2").metadata() else { return Path::new(JOURNAL_SOCKET).exists() };
-    let named =
-        std::env::var("JOURNAL_STREAM").is_ok_and(|it| it == format!("{}:{}", stderr.st_dev(), stderr.st_ino()));
+/// Under systemd stderr is a stream to the journal, and JOURNAL_STREAM names it (systemd.exec(5)).
+fn is_journal_stream() -> bool {
+    let Ok(stderr) = Path::new(STDERR).metadata() else { return false };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|it| it == format!("{}:{}", stderr.st_dev(), stderr.st_ino()))
+}
+
+/// A daemon that was started without any stderr speaks to the journal itself. Everybody else has redirected it on purpose.
+fn is_silenced() -> bool {
+    let Ok(stderr) = Path::new(STDERR).metadata() else { return true };
     let null = Path::new("/dev/null").metadata().is_ok_and(|null| null.st_rdev() == stderr.st_rdev());
-    named || (null && stderr.st_rdev() != 0 && Path::new(JOURNAL_SOCKET).exists())
+    null && stderr.st_rdev() != 0
 }
 
 /// The level as it is, as it is configured, and the way back.

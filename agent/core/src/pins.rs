@@ -52,6 +52,20 @@ impl Pin {
         }
     }
 
+    /// How to get rid of it.
+    #[must_use]
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Pin::Mounted { .. } => "umount the volumes",
+            Pin::RegionActive { .. } => "stop the regions: ocfs2_hb_ctl -K",
+            Pin::MountInFlight { .. } => "let the mounts under way end",
+            Pin::Service { .. } => "let the tools that use volumes end",
+            Pin::LegacyGroup(_) => "let the programs that speak libgroup leave their groups",
+            Pin::OperatorToken(_) => "remove the pins by hand: o2cpg unpin, or end the program that holds on",
+            Pin::Alive | Pin::Configured | Pin::NotBuried => "see o2cpg status",
+        }
+    }
+
     /// For status; `node` is empty for a pin of the daemon.
     #[must_use]
     pub fn api(&self, node: &str) -> api::Pin {

@@ -281,7 +281,7 @@ impl Agent {
             (true, _) => String::new(),
             (false, false) => format!("umount {}, then ask again", mounts.join(" ")),
             (false, true) => {
-                "remove the pins with o2cpg unpin, stop the regions with ocfs2_hb_ctl -K, then ask again".into()
+                pins.iter().map(Pin::way_out).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
             }
         };
         api::CanStop {

@@ -66,11 +66,11 @@ fn modprobe(modules: &[&str]) {
     }
 }
 
-/// Mounts of the o2cb stack fail while another label stands there. It is not ours to change: another stack may be in use.
+/// With another label there only that stack's volumes can be mounted. It is not ours to change: it may be what is wanted.
 fn check_stack() {
     let Ok(label) = std::fs::read_to_string(STACK_FILE) else { return };
     if label.trim_end() != STACK {
-        let fix = format!("when nothing is mounted: o2cpg stack set {STACK}");
-        warn!(label = label.trim_end(), fix, "another cluster stack is chosen, mounts with o2cb will fail");
+        let fix = format!("for o2cb, when nothing is mounted: o2cpg stack set {STACK}");
+        info!(label = label.trim_end(), fix, "a user stack is chosen: volumes of o2cb cannot be mounted");
     }
 }
