@@ -24,8 +24,8 @@ use groupd_compat::verbs::{Callback, DATA_MAX, Query, Request, StartKind};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseResult};
 
-/// The same lives in each run of `./x test`: one open hang (docs/COMPAT.md, "Open") shows about once in twenty thousand, and a
-/// test that fails by luck tells nobody anything. `FUZZ_FACTOR` above 1 searches: that many times more, and other seeds.
+/// The same lives in each run of `./x test`: a test that fails by luck tells nobody anything. `FUZZ_FACTOR` above 1
+/// searches: that many times more, and other seeds.
 fn config(cases: u32) -> ProptestConfig {
     let factor = std::env::var("FUZZ_FACTOR").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
     let rng_seed = if factor == 1 { RngSeed::Fixed(1) } else { RngSeed::Random };

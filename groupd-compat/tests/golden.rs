@@ -20,7 +20,7 @@ use std::path::Path;
 
 fn run(story: &str) -> String {
     let mut out = String::new();
-    let mut cluster = None;
+    let (mut cluster, mut busy) = (None, false);
     let mut skipping = false;
     for line in story.lines() {
         if line == "----" {
@@ -34,7 +34,12 @@ fn run(story: &str) -> String {
         } else if !skipping {
             _ = writeln!(out, "{line}");
             if !line.starts_with('#') {
+                busy = (busy || line == "busy") && line != "settle";
                 obey(&mut cluster, line);
+                if let (Some(cluster), false, false) = (&mut cluster, busy, line == "waits") {
+                    // What is asked to die is dead when all else is quiet; `heal` shows first what the living do.
+                    cluster.settle();
+                }
             }
         }
     }
@@ -58,7 +63,9 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
             let (level, name) = group(1);
             for node in args[0].split(',') {
                 cluster.join(node.parse().expect("a node"), level, name);
-                cluster.settle();
+                if args[0].contains(',') {
+                    cluster.settle();
+                }
             }
         }
         "leave" => cluster.leave(number(0), group(1).0, group(1).1),
@@ -83,15 +90,15 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
             cluster.settle();
             cluster.log.clear();
         }
+        // From here to `settle` nothing is handed over but by steps.
+        "busy" | "settle" => {}
+        "steps" => (0..number(1)).for_each(|_| _ = cluster.step_of(number(0))),
+        "revive" => cluster.revive(number(0)),
         "waits" => {
             let lines = cluster.waits();
             cluster.log.extend(if lines.is_empty() { vec!["nobody waits".to_owned()] } else { lines });
         }
         other => panic!("command {other:?}"),
-    }
-    if *verb != "waits" {
-        // What is asked to die is dead when all else is quiet; `heal` shows first what the living do.
-        cluster.settle();
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) struct Group {
     pub(crate) joining: bool,
     pub(crate) leaving: bool,
     pub(crate) id_told: bool,
+    /// Our own join, if a failure replaced it before our client had answered its start.
+    pub(crate) unanswered: Option<EventId>,
+    /// A member has started that join behind the failure, and waits for our word (deviation B15).
+    pub(crate) awaited: bool,
 }
 
 /// Who answers for a group.
@@ -70,6 +74,8 @@ impl Group {
             joining: true,
             leaving: false,
             id_told: false,
+            unanswered: None,
+            awaited: false,
         }
     }
 
@@ -115,10 +121,34 @@ impl Group {
     /// failure is current it is of a new life, and of a change to come, even if that has an old id.
     pub(crate) fn hear(&mut self, step: SavedStep, fx: &mut Effects) {
         let reborn = self.current.as_ref().is_some_and(|change| change.failed.contains(&step.from));
-        if self.overtaken.contains(&step.id) && !reborn {
+        if self.unanswered == Some(step.id) && step.step == Step::Started && self.is_behind(step.from) {
+            self.awaited = true;
+            if self.failure().is_none() {
+                self.answer_late(fx);
+            }
+        } else if self.overtaken.contains(&step.id) && !reborn {
             fx.notice(Notice::Late { group: self.key.clone(), from: step.from });
         } else {
             self.saved.push(step);
+        }
+    }
+
+    /// Has this member done with the failure that replaced our join? What it says of the join then is no echo of what
+    /// was before: it recovered first, and takes us in after that.
+    fn is_behind(&self, member: NodeId) -> bool {
+        self.failure().is_none_or(|failure| failure.started.contains(&member))
+    }
+
+    fn failure(&self) -> Option<&Change> {
+        self.current.as_ref().filter(|change| change.cause == Cause::Fail)
+    }
+
+    /// Says that our client has started, as it has since, to those who take us in late (deviation B15).
+    pub(crate) fn answer_late(&mut self, fx: &mut Effects) {
+        if std::mem::take(&mut self.awaited)
+            && let Some(id) = self.unanswered.take()
+        {
+            self.say(Step::Started, id, fx);
         }
     }
 

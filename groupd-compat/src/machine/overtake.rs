@@ -4,7 +4,7 @@
 //! members see the failure at the same place among the steps, because both come through the control CPG, so
 //! all take the same turn here.
 
-use super::change::Change;
+use super::change::{Change, Owed};
 use super::effect::Effects;
 use super::group::Group;
 use super::node::Node;
@@ -123,6 +123,7 @@ impl Group {
     fn replace(&mut self, at: usize, node: &mut Node, fx: &mut Effects) -> bool {
         let (Some(mut failure), Some(old)) = (self.queue.remove(at), self.current.take()) else { return false };
         if old.is_own(Cause::Join, node.me) {
+            self.unanswered = (old.owes == Some(Owed::StartDone)).then_some(old.id);
             self.joined();
         }
         self.saved.forget(old.id, &[]);

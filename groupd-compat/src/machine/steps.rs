@@ -197,6 +197,7 @@ impl Group {
         for id in std::mem::take(&mut self.overtaken) {
             self.saved.forget(id, &change.failed);
         }
+        self.answer_late(fx);
     }
 
     /// The own join is over, by its end or because a failure replaced it.
