@@ -141,7 +141,7 @@ impl Hands {
         if let Err(refused) = self.glue.join(name) {
             warn!(%refused, "a groupd group cannot be joined");
             self.failed.extend(self.cpgs.owner(name));
-            self.cpgs.ended(name);
+            self.left(name);
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) enum Order {
 
 enum Woken {
     Corosync(Option<FromCorosync>),
-    Client(Option<Input>),
+    Client(Input),
     Timer,
     Order(Option<Order>),
 }
@@ -104,8 +104,7 @@ impl<'a> Server<'a> {
             match self.next(orders).await {
                 Woken::Corosync(Some(report)) => self.take(report),
                 Woken::Corosync(None) => self.handle(Event::CorosyncLost),
-                Woken::Client(Some(input)) => self.hear(input),
-                Woken::Client(None) => debug!("no client can come any more"),
+                Woken::Client(input) => self.hear(input),
                 Woken::Timer => {
                     self.hands.timer = None;
                     self.handle(Event::TimerFired);
@@ -120,7 +119,7 @@ impl<'a> Server<'a> {
     async fn next(&mut self, orders: &mut mpsc::Receiver<Order>) -> Woken {
         tokio::select! {
             report = self.reports.next() => Woken::Corosync(report),
-            input = self.inputs.recv() => Woken::Client(input),
+            input = self.inputs.recv() => Woken::Client(input.expect("the door has the other end, and we have the door")),
             () = until(self.hands.timer) => Woken::Timer,
             order = orders.recv() => Woken::Order(order),
         }
