@@ -226,7 +226,7 @@ impl Agent {
         self.open_control(fx);
         self.end_absent(fx);
         self.answer_mounts(fx);
-        self.publish(fx);
+        self.publish_later(fx);
         self.stop_if_possible(fx);
         self.note_waits(fx);
         self.answer_waiters(fx);
@@ -408,6 +408,7 @@ impl Agent {
     }
 
     pub(crate) fn undecodable(&mut self, from: Member, why: &str, fx: &mut Effects) {
+        #[cfg(feature = "planted")]
         assert!(!planted!(GarbageEndsIt), "{why}");
         self.counters.undecodable += 1;
         if self.counters.reported.insert(from) {
@@ -423,6 +424,7 @@ impl Agent {
             Timer::GoodbyeLost => self.leave_now(fx),
             Timer::Reminder => self.remind(fx),
             Timer::HeartbeatEnds => self.wake_for_the_dead(fx),
+            Timer::Publish => self.publish(fx),
             Timer::MountDecides => self.mount_decides(fx),
             Timer::FenceAgain => self.fence_again(),
             Timer::ControlAgain | Timer::Grace => {} // what follows from any event

@@ -26,6 +26,8 @@ pub enum Timer {
     FenceAgain,
     /// The control device refused and may be tried again.
     ControlAgain,
+    /// The groups of the volumes are to be shown as they are.
+    Publish,
     /// An agent that is gone has had its time to come back.
     Grace,
 }
@@ -38,6 +40,8 @@ pub const RETRY_MAX_MS: u64 = 60_000;
 pub const GOODBYE_MS: u64 = 2_000;
 /// o2hb writes and checks its slots once in this time (O2HB_REGION_TIMEOUT_MS of the kernel).
 pub const HEARTBEAT_MS: u64 = 2_000;
+/// Groups of volumes are shown this much later: joining one costs corosync some milliseconds that a mount should not wait.
+pub const PUBLISH_AFTER_MS: u64 = 1_000;
 /// A wait is said again after a minute, then every hour.
 pub const REMINDER_FIRST_MS: u64 = 60_000;
 /// See [`REMINDER_FIRST_MS`].

@@ -11,6 +11,7 @@ use crate::agent::Agent;
 use crate::effect::{Effect, Effects};
 use crate::ids::{ClientId, Member, NodeId, Tick};
 use crate::pins::Pin;
+use crate::timers::{PUBLISH_AFTER_MS, Timer};
 use proto::peer::limits::VOLUMES_MAX;
 use proto::peer::{Body, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -153,10 +154,20 @@ impl Agent {
         self.uses.values().flatten().copied().chain(self.volumes_here()).collect()
     }
 
-    /// Each volume as a CPG group of its own: for people and for corosync-cpgtool, never a source of truth.
-    pub(crate) fn publish(&mut self, fx: &mut Effects) {
+    /// Volumes to be shown as CPG groups of their own: for people and for corosync-cpgtool, never a source of truth.
+    fn to_publish(&self) -> BTreeSet<VolumeId> {
         let own = self.member().and_then(|me| self.uses.get(&NodeId(me.nodeid)));
-        let wanted = own.filter(|_| self.policy.publish).cloned().unwrap_or_default();
+        own.filter(|_| self.policy.publish).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn publish_later(&mut self, fx: &mut Effects) {
+        if self.to_publish() != self.volumes.published {
+            self.timers.set_unless_running(Timer::Publish, PUBLISH_AFTER_MS, fx);
+        }
+    }
+
+    pub(crate) fn publish(&mut self, fx: &mut Effects) {
+        let wanted = self.to_publish();
         let published = std::mem::replace(&mut self.volumes.published, wanted.clone());
         published.difference(&wanted).for_each(|gone| fx.push(Effect::Publish(*gone, false)));
         wanted.difference(&published).for_each(|new| fx.push(Effect::Publish(*new, true)));

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -18,9 +19,9 @@ const LOOKUPS_MAX: usize = 32;
 /// Major and minor number, or why there are none.
 pub(super) type Number = Result<(u64, u64), String>;
 
-/// The look-ups under way.
+/// The look-ups under way, of all clients together: each holds the inner one, each client the outer.
 #[derive(Clone, Default)]
-pub(super) struct Lookups(Arc<()>);
+pub(super) struct Lookups(Rc<Arc<()>>);
 
 impl Lookups {
     /// The number of the block device at this path, as this process sees it.
@@ -29,7 +30,7 @@ impl Lookups {
             return Err(format!("{path}: earlier looks at devices still hang"));
         }
         let (sender, found) = oneshot::channel();
-        let (counted, owned) = (self.0.clone(), path.to_owned());
+        let (counted, owned) = (Arc::clone(&self.0), path.to_owned());
         let thread = std::thread::Builder::new().name("o2cpgd-device".into()).spawn(move || {
             let number = number(Path::new(&owned));
             drop(counted);
@@ -81,9 +82,16 @@ mod tests {
     }
 
     #[test]
+    fn clients_that_look_at_nothing_do_not_count() {
+        let lookups = Lookups::default();
+        let clients = vec![lookups.clone(); 2 * LOOKUPS_MAX];
+        assert!(found(&clients[0], "/dev/null").expect_err("a device of characters").contains("not a block device"));
+    }
+
+    #[test]
     fn with_too_many_looks_that_hang_the_next_is_refused_at_once() {
         let lookups = Lookups::default();
-        let hanging = vec![lookups.0.clone(); LOOKUPS_MAX];
+        let hanging = vec![Arc::clone(&lookups.0); LOOKUPS_MAX];
         assert!(found(&lookups, "/dev/null").expect_err("too many").contains("still hang"));
         drop(hanging);
         assert!(found(&lookups, "/dev/null").expect_err("a device of characters").contains("not a block device"));

@@ -19,6 +19,11 @@ const BENCHES: &[Bench] = &[
         compares: "o2cpgd against the least that makes a node entry; idle; decisions",
         package: "agent",
     },
+    Bench {
+        name: "mounts",
+        compares: "the answer to a mount tool against a bare message; fifty volumes",
+        package: "agent",
+    },
     Bench { name: "glue", compares: "cpg-glue against the same loop in C on libcpg", package: "cpg-glue" },
 ];
 

@@ -28,7 +28,7 @@ def mounted_on_both(lab, uuid):
         expect("mounted where", [ocfs2.MOUNT], userstack.volumes(lab, node)[uuid]["paths"])
         expect("the mount is adopted when the tool is gone", ["mounted"], userstack.pins(lab, node))
     expect("the volume is shared", True, ocfs2.is_shared(lab, NODES))
-    expect_in("it shows as a CPG group", "ocfs2:" + uuid, lab.run(1, "corosync-cpgtool -n"))
+    lab.wait_for(1, "corosync-cpgtool -n | grep -q ocfs2:" + uuid, 5, "it shows as a CPG group")
 
 
 def a_second_mount(lab, uuid):

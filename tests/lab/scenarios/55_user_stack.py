@@ -19,7 +19,7 @@ def run(lab):
     expect("the handshake is done where it is needed", 1, open_devices(lab, 1))
     volume = ocfs2.status(lab, 1)["mounts"][0]["uuid"]
     expect("the group of the volume", [1, 2, 3], members(lab, 1, volume))
-    expect_in("corosync-cpgtool shows it", "ocfs2:" + volume, lab.run(2, "corosync-cpgtool -n"))
+    lab.wait_for(2, "corosync-cpgtool -n | grep -q ocfs2:" + volume, 5, "corosync-cpgtool shows it")
     expect("the volume is shared", True, ocfs2.is_shared(lab))
     died_while_writing(lab, volume)
     back_again(lab, volume)

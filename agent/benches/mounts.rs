@@ -1,0 +1,186 @@
+//! `./x bench mounts`: how long a mount tool waits for its answer, against a bare message through the same corosync; and
+//! what fifty volumes cost.
+//!
+//! On one and on three nodes in namespaces with real corosync, the kernel modelled: its own part of a mount is not ours.
+//! The tool is this program; it asks for one volume over and over, and takes its word back each time.
+
+#![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const ROUNDS: usize = 300;
+const VOLUMES: usize = 50;
+const RATIO_MAX: f64 = 4.0;
+const STATUS_MAX_MS: f64 = 50.0;
+const BLOCK_LEN: usize = 256;
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const DEVICE: &str = "/tmp/disk";
+const DAEMON: &str = "exec o2cpgd --backend model --configfs-root /tmp/configfs --test-controld bench-";
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().collect();
+    match words.get(1).map(String::as_str) {
+        Some("--mounts") => mounts(),
+        Some("--hold") => hold(),
+        _ => [1, 3].into_iter().try_for_each(|nodes| on(nodes)),
+    }
+}
+
+// ---- in a node: the tool of a mount ------------------------------------------------------------------------------------
+
+fn mounts() -> Result<()> {
+    let mut tool = Tool::connect()?;
+    let mut waited = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        tool.ask(&mount(0))?;
+        waited.push(begun.elapsed().as_nanos());
+        tool.ask(&format!("MRESULT ocfs2 {} 5 ocfs2", uuid(0)))?;
+    }
+    waited.sort_unstable();
+    let at = |percent: usize| waited[(waited.len() * percent / 100).min(waited.len() - 1)] as f64 / 1000.0;
+    println!("{:.1} {:.1}", at(50), at(99));
+    Ok(())
+}
+
+/// Fifty mounts under way, until standard input ends.
+fn hold() -> Result<()> {
+    let mut tools = Vec::new();
+    for volume in 0..VOLUMES {
+        let mut tool = Tool::connect()?;
+        tool.ask(&mount(volume))?;
+        tools.push(tool);
+    }
+    std::fs::write("/tmp/holding", "")?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+struct Tool(UnixStream);
+
+impl Tool {
+    fn connect() -> Result<Tool> {
+        let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name("bench-ocfs2_controld_sock")?)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        Ok(Tool(stream))
+    }
+
+    /// One message and its STATUS, which has to be 0.
+    fn ask(&mut self, text: &str) -> Result<()> {
+        let mut block = [0; BLOCK_LEN];
+        block[..text.len()].copy_from_slice(text.as_bytes());
+        self.0.write_all(&block)?;
+        self.0.read_exact(&mut block)?;
+        let answer = String::from_utf8_lossy(&block);
+        if answer.starts_with("STATUS 0 ") {
+            Ok(())
+        } else {
+            Err(format!("{text}: {}", answer.trim_end_matches('\0')).into())
+        }
+    }
+}
+
+fn uuid(volume: usize) -> String {
+    format!("{:032X}", 0xa000_usize + volume)
+}
+
+fn mount(volume: usize) -> String {
+    format!("MOUNT ocfs2 {} lab {DEVICE} ocfs2", uuid(volume))
+}
+
+// ---- outside -----------------------------------------------------------------------------------------------------------
+
+fn on(nodes: usize) -> Result<()> {
+    let build = tempfile::tempdir()?;
+    let bare = build.path().join("bare");
+    let source = workspace().join("tests/bench/cpg/bench.c");
+    run(Command::new("gcc").args(["-O2", "-Wall", "-o"]).arg(&bare).arg(source).arg("-lcpg"))?;
+    let tool = build.path().join("mounts");
+    std::fs::copy(std::env::current_exe()?, &tool)?;
+    let lab = Lab("bench");
+    lab.run(&["up", &nodes.to_string(), "--kind", "ns"])?;
+    let measured = measure(&lab, nodes, &bare, &tool);
+    lab.run(&["down"])?;
+    measured
+}
+
+fn measure(lab: &Lab, nodes: usize, bare: &Path, tool: &Path) -> Result<()> {
+    let [daemon, command] = [env!("CARGO_BIN_EXE_o2cpgd"), env!("CARGO_BIN_EXE_o2cpg")];
+    lab.run(&["share", "--into", "bin", daemon, command, &bare.to_string_lossy(), &tool.to_string_lossy()])?;
+    for node in 1..=nodes {
+        lab.run(&["exec", &node.to_string(), "-d", &format!("/lab/node{node}/agent.out"), DAEMON])?;
+    }
+    lab.run(&["exec", "all", "-t", "40", "--", "o2cpg", "wait", "--for", "settled", "--timeout", "30s"])?;
+    lab.run(&["exec", "all", "--", "mknod", DEVICE, "b", "7", "200"])?;
+    let message = lab.run(&["exec", "1", "-t", "60", "--", "bare", "run", "bench", "1000", "1", "100"])?;
+    let message = figure(&message, "\"p50_us\":").ok_or_else(|| format!("unexpected: {message}"))?;
+    let waited = lab.run(&["exec", "1", "-t", "60", "--", "mounts", "--mounts"])?;
+    let waited: Vec<f64> = waited.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [p50, p99] = waited[..] else { return Err("no figures of the mounts".into()) };
+    let ratio = p50 / message;
+    verdict(&format!("MOUNT → STATUS 0, {nodes} node(s)"), ratio <= RATIO_MAX);
+    println!(
+        "    p50 {p50:.1} µs  p99 {p99:.1} µs  a message of 100 bytes {message:.1} µs  ratio {ratio:.2}  of {ROUNDS}  (limit {RATIO_MAX})"
+    );
+    fifty(lab, nodes)
+}
+
+/// Status and memory with fifty volumes in use on each node.
+fn fifty(lab: &Lab, nodes: usize) -> Result<()> {
+    let rss = "awk '/VmRSS/ {print $2}' /proc/$(pidof o2cpgd)/status";
+    let before: f64 = lab.run(&["exec", "1", rss])?.trim().parse()?;
+    for node in (1..=nodes).map(|node| node.to_string()) {
+        lab.run(&["exec", &node, "-d", "/tmp/hold.log", "sleep 60 | mounts --hold"])?;
+        lab.run(&["exec", &node, "-t", "30", "until test -e /tmp/holding; do sleep 0.1; done"])?;
+    }
+    let asked = "for i in 1 2 3 4 5 6 7 8 9 10; do o2cpg -o json status >/tmp/s; done; \
+                 s=$(date +%s%N); for i in 1 2 3 4 5 6 7 8 9 10; do o2cpg -o json status >/tmp/s; done; e=$(date +%s%N); \
+                 echo $(((e-s)/10000)); o2cpg -o json groups | grep -c ocfs2:";
+    let told = lab.run(&["exec", "1", "-t", "30", asked])?;
+    let figures: Vec<f64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [micros, groups] = figures[..] else { return Err(format!("unexpected: {told}").into()) };
+    let after: f64 = lab.run(&["exec", "1", rss])?.trim().parse()?;
+    verdict("o2cpg status with 50 volumes, the whole command", micros / 1000.0 <= STATUS_MAX_MS);
+    println!(
+        "    {:.1} ms  {groups} volumes  RSS {:.1} KiB a volume  (limit {STATUS_MAX_MS} ms)",
+        micros / 1000.0,
+        (after - before) / VOLUMES as f64
+    );
+    Ok(())
+}
+
+fn figure(line: &str, name: &str) -> Option<f64> {
+    line.lines().find(|line| line.contains("rtt"))?.split(name).nth(1)?.split([',', '}']).next()?.parse().ok()
+}
+
+struct Lab(&'static str);
+
+impl Lab {
+    fn run(&self, words: &[&str]) -> Result<String> {
+        run(Command::new(workspace().join("tests/lab/lab")).args(words).env("LAB_NAME", self.0))
+    }
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let done = command.output()?;
+    if done.status.success() {
+        return Ok(String::from_utf8(done.stdout)?);
+    }
+    Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr)).into())
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+fn verdict(what: &str, holds: bool) {
+    println!("{} {what}", if holds { "  ok  " } else { " MISS " });
+}
