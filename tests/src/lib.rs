@@ -2,12 +2,15 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`explore`] | small worlds of real agent-cores, every interleaving |
 //! | [`sim`] | N real agent-cores in a modelled world: corosync, kernels, clients, failures |
 
 #![allow(clippy::missing_panics_doc, reason = "tests panic to fail")]
 
+pub mod explore;
 pub mod golden;
 mod lines;
+pub mod seeds;
 pub mod sim;
 pub mod tidy;
 pub mod trace;

@@ -5,15 +5,13 @@
 
 #![allow(clippy::print_stdout, reason = "a failed seed is told with its plan")]
 
-use cluster_tests::sim::nemesis::{Failure, Plan, Tally};
+use cluster_tests::seeds::{self, Runs};
+use cluster_tests::sim::nemesis::{Failure, Plan};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::{env, fs, thread};
+use std::{env, fs};
 
 /// Of one `cargo test`: about 20 s on two cores, with optimisation or without.
 const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 2_000 };
-/// Of how many seeds one is run twice and replayed.
-const PROVED_EVERY: u64 = 100;
 /// Failing seeds that are shrunk and shown.
 const SHOWN_MAX: usize = 3;
 /// Failing seeds that are listed.
@@ -27,34 +25,17 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn what_must_hold_holds_under_any_faults_and_then_all_comes_to_rest() {
     let first = number("SEED_FIRST", 1);
     let last = first + number("SEEDS", SEEDS);
-    let next = AtomicU64::new(first);
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let runs: Vec<(Tally, Vec<(u64, Failure)>)> = thread::scope(|scope| {
-        let worker = || {
-            let (mut tally, mut failures) = (Tally::default(), Vec::new());
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= last {
-                    return (tally, failures);
-                }
-                let plan = Plan::of(seed);
-                match if seed % PROVED_EVERY == 0 { plan.prove() } else { plan.run() } {
-                    Ok(run) => tally += run,
-                    Err(failure) => failures.push((seed, failure)),
-                }
-            }
-        };
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        handles.into_iter().map(|handle| handle.join().expect("no run panics")).collect()
-    });
-    let mut tally = Tally::default();
-    runs.iter().for_each(|(run, _)| tally += *run);
+    let Runs { tally, failures } = seeds::run(first..last, Plan::of, |_| ());
     println!("{tally}");
-    let mut failures: Vec<(u64, Failure)> = runs.into_iter().flat_map(|(_, failures)| failures).collect();
-    failures.sort_by_key(|(seed, _)| *seed);
     let seeds: Vec<u64> = failures.iter().map(|(seed, _)| *seed).take(LISTED_MAX).collect();
     let shown: Vec<String> = failures.iter().take(SHOWN_MAX).map(|(seed, failure)| show(*seed, failure)).collect();
+    println!("least often: {:?}", tally.sometimes.rarest().into_iter().take(LISTED_MAX).collect::<Vec<_>>());
     assert!(failures.is_empty(), "{} seeds failed, such as {seeds:?}\n\n{}", failures.len(), shown.join("\n"));
+    if last - first >= SEEDS {
+        let never = tally.sometimes.never();
+        assert!(never.is_empty(), "never reached: {never:?}");
+        assert!(3 * tally.overlapping >= tally.runs, "faults do not overlap: {tally}");
+    }
 }
 
 fn show(seed: u64, failure: &Failure) -> String {

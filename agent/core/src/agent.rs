@@ -280,9 +280,7 @@ impl Agent {
         fx.notice(Notice::CorosyncLost { why: why.clone() });
         self.remember_view();
         self.link = Link { why, returning: true, view_since: self.now, ..Link::default() };
-        if !planted!(LostViewStands) {
-            self.view = View::default();
-        }
+        self.view = View::default();
         self.exchange = Exchange::default();
         self.agreed = None;
         self.absent.clear();
@@ -436,9 +434,7 @@ impl Agent {
     fn slept(&mut self, ms: u64, fx: &mut Effects) {
         fx.notice(Notice::Slept { ms });
         fx.push(Effect::LookAtKernel);
-        if !planted!(SleepIsNothing) {
-            self.probe(fx);
-        }
+        self.probe(fx);
     }
 
     fn probe(&mut self, fx: &mut Effects) {

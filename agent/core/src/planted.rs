@@ -24,8 +24,6 @@ macro_rules! bugs {
 bugs![
     /// Members whose node is not in the ring are waited for.
     GhostsAreLive,
-    /// A loss of nodes does not close the view until its ring is told.
-    NoRingFollows,
     /// Quorum of an earlier ring counts.
     QuorumOfAnyRing,
     /// A ring without quorum counts as one with it.
@@ -46,8 +44,6 @@ bugs![
     AbsentBlocksNothing,
     /// What was agreed in one view counts in the next.
     OldViewStands,
-    /// The view counts after the connection is lost.
-    LostViewStands,
     /// The disk heartbeat of a dead node never runs out.
     DeadForEver,
     /// No Hello follows from a change of quorum alone.
@@ -58,8 +54,6 @@ bugs![
     DeafIsNotNoticed,
     /// What a kernel refused is not tried again.
     NoSecondTry,
-    /// After a pause everything is trusted.
-    SleepIsNothing,
     /// A second Hello of a member does not begin the exchange anew.
     SecondHelloIsIgnored,
     /// A new table is not kept for the next view.
@@ -68,8 +62,6 @@ bugs![
     OddNodesMissProposals,
     /// All steps have one number.
     RoundsAreOne,
-    /// An answer counts for whatever step is in progress.
-    AnswersOfAnyRound,
     /// Hello is said while the kernel still works.
     HelloBeforeTheKernelIsDone,
     /// Whoever is in the ring may be forgotten as if it were gone.
@@ -112,26 +104,18 @@ bugs![
     NobodyIsAligned,
     /// To undo an addition takes out what a living node goes by.
     UndoTakesTheLiving,
-    /// Who was refused because of an entry stays so when the entry is gone.
-    TakenForEver,
     /// A change of the table does not change its version.
     VersionsStandStill,
     /// Done is answered, and nothing was.
     NothingIsDone,
-    /// Half-made entries stay.
-    HalfMadeStays,
     /// The state file is not written before the kernel.
     NotSavedBefore,
-    /// The state file is written after the kernel as well.
-    SavedTooLate,
     /// The end of a batch answers whatever step is in progress.
     LateBatchAnswers,
     /// Being in the ring does not keep an entry.
     TheLivingMayGo,
     /// What was written is forgotten.
     AccountIsLost,
-    /// Its own entry goes when another stands in its way.
-    OwnEntryMayGo,
     /// To remove one entry removes all.
     AllEntriesGo,
     /// A restarted daemon takes nothing for its own.

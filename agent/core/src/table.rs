@@ -291,12 +291,7 @@ impl Agreed {
 
     /// Takes an answer. `false` if it is to another step, from nobody who was asked, or a second one.
     pub fn answer(&mut self, from: Member, round: u32, outcome: Outcome) -> bool {
-        match self
-            .step
-            .as_mut()
-            .filter(|step| step.round == round || planted!(AnswersOfAnyRound))
-            .and_then(|step| step.answers.get_mut(&from))
-        {
+        match self.step.as_mut().filter(|step| step.round == round).and_then(|step| step.answers.get_mut(&from)) {
             Some(slot @ None) => {
                 *slot = Some(outcome);
                 true
@@ -436,7 +431,7 @@ impl Agreed {
         for (member, standing) in &mut self.standing {
             let Identity::Entry(entry) = &self.hellos[member].identity else { continue };
             let taken = accepted.iter().any(|other| other.nodeid != entry.nodeid && clash(other, entry));
-            if !taken && !planted!(TakenForEver) && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
+            if !taken && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
                 *standing = Standing::Joining;
             }
             if *standing == Standing::Joining {

@@ -125,7 +125,7 @@ impl Kernel {
         // Attributes are stored before the first entry.
         let anew = self.attribute_drift(&wish.attributes).is_some();
         for (node, entry) in self.nodes().filter_map(|node| Some((node, self.ours(node)?))) {
-            let unwanted = in_the_way(entry, &wanted) && (!node.local || planted!(OwnEntryMayGo));
+            let unwanted = in_the_way(entry, &wanted) && !node.local;
             if unwanted || wish.exactly && (anew || !wanted.contains(&entry)) {
                 ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
                 have.as_mut().map(|tree| tree.nodes.remove(&node.num));

@@ -87,7 +87,7 @@ impl Agent {
     /// in nobody's table.
     fn tidy_up(&mut self, fx: &mut Effects) {
         let half_made = self.kernel.remove_unfinished();
-        if !self.exchange.tidied && !half_made.is_empty() && !planted!(HalfMadeStays) {
+        if !self.exchange.tidied && !half_made.is_empty() {
             self.exchange.tidied = true;
             self.start_batch(0, StepKind::Install { add: vec![] }, half_made, fx);
         }
@@ -175,9 +175,6 @@ impl Agent {
         self.counters.kernel_ops += ops.len() as u64;
         let op = self.new_op();
         fx.push(Effect::Kernel(op, ops));
-        if planted!(SavedTooLate) {
-            self.save(fx);
-        }
         op
     }
 

@@ -111,6 +111,7 @@ impl Ledger {
                     a_node_is_said_to_be_ready_only_when_it_is,
                     can_stop_says_what_the_kernel_was_seen_to_hold,
                     no_member_loses_its_entry,
+                    an_entry_is_erased_only_after_a_vote_that_nothing_held_up,
                     changes_wait_for_kernels_whose_agent_is_gone,
                     whoever_is_let_in_has_the_time_outs_of_the_others,
                     whoever_slept_does_nothing_before_it_has_heard_itself,
@@ -121,7 +122,7 @@ impl Ledger {
                     nobody_spins,
                 ];
                 let held = sentences.into_iter().try_for_each(|(name, check)| check(self, &seen).map_err(broken(name)));
-                told.done(record, agent.table().map(|table| table.version), cluster.now());
+                told.done(record, agent, cluster.now());
                 self.told.insert(*node, told);
                 held
             }
@@ -169,7 +170,7 @@ fn agents_of_one_view_hold_the_same(ledger: &mut Ledger, seen: &Seen<'_>) -> Out
 }
 
 /// All but the moment at which each has begun the step, and the Hellos, which are what was delivered.
-fn agreed_state(agreed: &Agreed) -> u64 {
+pub(crate) fn agreed_state(agreed: &Agreed) -> u64 {
     let lives: Vec<Live> = agreed.hellos.values().map(|hello| hello.live).collect();
     let step = agreed.step.as_ref().map(|step| (step.round, &step.kind, &step.answers));
     let held: Vec<u64> = agreed.held.values().map(entries).collect();

@@ -20,7 +20,7 @@ const MOUNT_POINT: &str = "/mnt";
 pub type NodeTable = BTreeMap<NodeNum, (Ipv4Addr, u16)>;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kernel {
     model: Model,
     mounted_as: Option<NodeNum>,

@@ -11,3 +11,4 @@ pub mod kernel;
 pub mod nemesis;
 pub mod recording;
 pub mod rng;
+pub mod sometimes;

@@ -75,7 +75,8 @@ impl Plan {
         run.rest()?;
         run.mount_everywhere()?;
         run.replay()?;
-        Ok((run.tally, run.digest()))
+        let digest = run.digest();
+        Ok((run.tally, digest))
     }
 
     /// The run as a story, line by line, with the deeds in it.
@@ -188,6 +189,7 @@ impl<'a> Run<'a> {
             self.perform(deed);
         }
         self.lines.iter_mut().for_each(|lines| lines.tell(&self.cluster, &happening));
+        self.tally.sometimes.see(&self.cluster, &happening);
         Ok(self.ledger.check(&self.cluster, &happening)?)
     }
 

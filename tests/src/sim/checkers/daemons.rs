@@ -104,6 +104,16 @@ pub(super) fn no_member_loses_its_entry(_: &mut Ledger, seen: &Seen<'_>) -> Outc
     }
 }
 
+/// DESIGN §4, §5: the step before is the vote on that very entry, and nobody had pinned it here when it began.
+pub(super) fn an_entry_is_erased_only_after_a_vote_that_nothing_held_up(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let begins = seen.notices().any(|notice| matches!(notice, Notice::Step { .. }));
+    let Some(StepKind::Erase { entry }) = seen.step().filter(|_| begins) else { return Ok(()) };
+    match &seen.told.voted {
+        Some((name, false)) if *name == entry.name => Ok(()),
+        voted => Err(format!("n{} erases {}, the vote was {voted:?}", seen.node, entry.name)),
+    }
+}
+
 /// DESIGN §6: a node in the ring whose agent is gone and that had volumes mounted when it was last heard.
 pub(super) fn changes_wait_for_kernels_whose_agent_is_gone(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let begins = seen.notices().any(|notice| matches!(notice, Notice::Step { .. }));

@@ -5,7 +5,10 @@ use super::super::agenda::Micros;
 use super::super::recording::Record;
 use agent_core::event::{KernelView, Reason, ViewChange};
 use agent_core::ids::{Member, NodeId, RingId};
-use agent_core::{Effect, Event};
+use agent_core::table::StepKind;
+use agent_core::{Agent, Effect, Event};
+use proto::control::Ask;
+use proto::control::api::response::Answer;
 use proto::peer::{Body, Live, Message, Version, ViewTag};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +35,10 @@ pub(super) struct Told {
     pub(super) version: Option<Version>,
     /// Names of the entries in its state file before the present event.
     pub(super) saved: BTreeSet<String>,
+    /// Entries that somebody pinned here, by name of the node.
+    pinned: BTreeSet<String>,
+    /// The entry of the last vote, and whether it was pinned where this node was asked, when the vote began.
+    pub(super) voted: Option<(String, bool)>,
     /// Timers that rang in this second.
     pub(super) rung: (u64, u32),
 }
@@ -67,8 +74,23 @@ impl Told {
     }
 
     /// Takes the effects, once they were looked at.
-    pub(super) fn done(&mut self, record: &Record, version: Option<Version>, now: Micros) {
-        self.version = version;
+    pub(super) fn done(&mut self, record: &Record, agent: &Agent, now: Micros) {
+        self.version = agent.table().map(|table| table.version);
+        let is_done = |effect: &Effect| match effect {
+            Effect::Reply(_, response) => matches!(response.answer, Some(Answer::Done(_))),
+            _ => false,
+        };
+        if let (Event::Asked(_, ask), true) = (&record.event, record.effects.iter().any(is_done)) {
+            self.asked(ask);
+        }
+        let step = agent.agreed().and_then(|agreed| agreed.step.as_ref());
+        if let Some((StepKind::Vote { entry, .. }, answers)) = step.map(|step| (&step.kind, &step.answers)) {
+            let asked = self.me.is_some_and(|me| answers.contains_key(&me));
+            let known = self.voted.take().filter(|(name, _)| *name == entry.name);
+            self.voted = known.or_else(|| Some((entry.name.clone(), asked && self.pinned.contains(&entry.name))));
+        } else {
+            self.voted = None;
+        }
         for effect in &record.effects {
             match effect {
                 Effect::Multicast(_) if self.unheard == 0 => (self.unheard, self.unheard_since) = (1, now),
@@ -79,11 +101,20 @@ impl Told {
         }
     }
 
+    fn asked(&mut self, ask: &Ask) {
+        match ask {
+            Ask::Pin { node: Some(node), .. } => _ = self.pinned.insert(node.clone()),
+            Ask::Unpin { node: Some(node), .. } => _ = self.pinned.remove(node),
+            _ => {}
+        }
+    }
+
     fn disconnected(&mut self) -> Told {
         Told {
             version: self.version,
             saved: std::mem::take(&mut self.saved),
             rung: self.rung,
+            pinned: std::mem::take(&mut self.pinned),
             mounted: self.mounted,
             ..Told::default()
         }

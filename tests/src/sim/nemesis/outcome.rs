@@ -3,6 +3,7 @@
 use super::REST_MAX;
 use crate::sim::agenda::{Micros, SECOND};
 use crate::sim::checkers::Broken;
+use crate::sim::sometimes::Sometimes;
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -57,7 +58,7 @@ impl Failure {
 }
 
 /// What a run was made of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Steps of the world.
     pub steps: u64,
@@ -71,10 +72,13 @@ pub struct Tally {
     pub overlapping: u64,
     /// Virtual time.
     pub time: Micros,
+    /// Interesting places.
+    pub sometimes: Sometimes,
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
+impl AddAssign<&Tally> for Tally {
+    fn add_assign(&mut self, other: &Tally) {
+        self.sometimes += &other.sometimes;
         self.runs += other.runs;
         self.steps += other.steps;
         self.events += other.events;
@@ -86,7 +90,7 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { runs, steps, events, faults, overlapping, time } = self;
+        let Tally { runs, steps, events, faults, overlapping, time, .. } = self;
         let each = |sum: &u64| sum / (*runs).max(1);
         write!(
             f,

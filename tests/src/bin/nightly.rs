@@ -1,0 +1,46 @@
+//! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N]`.
+//!
+//! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed: `SEED_FIRST=N SEEDS=1` before
+//! `cargo test -p cluster-tests --test invariants` shows it, shrunk and told.
+
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
+use cluster_tests::seeds;
+use cluster_tests::sim::nemesis::Plan;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Between two lines.
+const SAID_EVERY_S: u64 = 10;
+/// Failing seeds that are shown.
+const SHOWN_MAX: usize = 20;
+
+/// The number behind an option.
+fn option(words: &[String], name: &str) -> Option<u64> {
+    let place = words.iter().position(|word| word == name)?;
+    words.get(place + 1)?.parse().ok()
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let (first, count) = (option(&words, "--first").unwrap_or(1), option(&words, "--seeds").unwrap_or(10_000_000));
+    let nodes = option(&words, "--nodes").and_then(|nodes| u32::try_from(nodes).ok());
+    let (start, done, said) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
+    let plan = |seed| nodes.map_or_else(|| Plan::of(seed), |nodes| Plan::of_size(seed, nodes));
+    let rate = |done: u64| done as f64 / start.elapsed().as_secs_f64();
+    let runs = seeds::run(first..first + count, plan, |_| {
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        let turn = start.elapsed().as_secs() / SAID_EVERY_S;
+        if said.fetch_max(turn, Ordering::Relaxed) < turn {
+            println!("{done} runs, {:.0} a second", rate(done));
+        }
+    });
+    println!("{}", runs.tally);
+    println!("{:.0} runs a second, {:.0} s", rate(count), start.elapsed().as_secs_f64());
+    println!("least often: {:?}", runs.tally.sometimes.rarest().into_iter().take(10).collect::<Vec<_>>());
+    for (seed, failure) in runs.failures.iter().take(SHOWN_MAX) {
+        println!("seed {seed}: {failure}");
+    }
+    ExitCode::from(u8::from(!runs.failures.is_empty()))
+}
