@@ -4,8 +4,8 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -19,18 +19,34 @@ const LOOKUPS_MAX: usize = 32;
 /// Major and minor number, or why there are none.
 pub(super) type Number = Result<(u64, u64), String>;
 
-/// The look-ups under way, of all clients together: each holds the inner one, each client the outer.
+/// How many look-ups are under way, of all clients together.
 #[derive(Clone, Default)]
-pub(super) struct Lookups(Rc<Arc<()>>);
+pub(super) struct Lookups(Arc<AtomicUsize>);
+
+/// One of them, for as long as its thread lives.
+struct Lookup(Arc<AtomicUsize>);
+
+impl Lookup {
+    fn begin(lookups: &Lookups) -> Option<Lookup> {
+        let counted = Lookup(lookups.0.clone());
+        (counted.0.fetch_add(1, Ordering::AcqRel) < LOOKUPS_MAX).then_some(counted)
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl Lookups {
     /// The number of the block device at this path, as this process sees it.
     pub(super) async fn number(&self, path: &str) -> Number {
-        if Arc::strong_count(&self.0) > LOOKUPS_MAX {
+        let Some(counted) = Lookup::begin(self) else {
             return Err(format!("{path}: earlier looks at devices still hang"));
-        }
+        };
         let (sender, found) = oneshot::channel();
-        let (counted, owned) = (Arc::clone(&self.0), path.to_owned());
+        let owned = path.to_owned();
         let thread = std::thread::Builder::new().name("o2cpgd-device".into()).spawn(move || {
             let number = number(Path::new(&owned));
             drop(counted);
@@ -91,7 +107,7 @@ mod tests {
     #[test]
     fn with_too_many_looks_that_hang_the_next_is_refused_at_once() {
         let lookups = Lookups::default();
-        let hanging = vec![Arc::clone(&lookups.0); LOOKUPS_MAX];
+        let hanging: Vec<Lookup> = (0..LOOKUPS_MAX).filter_map(|_| Lookup::begin(&lookups)).collect();
         assert!(found(&lookups, "/dev/null").expect_err("too many").contains("still hang"));
         drop(hanging);
         assert!(found(&lookups, "/dev/null").expect_err("a device of characters").contains("not a block device"));
