@@ -6,6 +6,7 @@
 mod daemons;
 mod told;
 
+#[allow(clippy::wildcard_imports, reason = "one list of checkers, in two files")]
 use self::daemons::*;
 use self::told::Told;
 use super::agenda::{MS, Micros, SECOND};
