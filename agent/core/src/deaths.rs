@@ -51,11 +51,15 @@ impl Agent {
     /// A node went down. For one that used nothing there is nothing to do, nor where the kernels do all of it.
     pub(crate) fn node_died(&mut self, node: NodeId) {
         let volumes = self.uses.remove(&node).unwrap_or_default();
-        let ours = self.policy.fence != Fence::None || self.kernel.stack.needs_control();
-        if ours && !volumes.is_empty() {
+        if self.buries() && !volumes.is_empty() {
             let death = Death { since: self.now, volumes, why: self.gate_word(), ..Death::default() };
             self.deaths.entry(node).or_insert(death);
         }
+    }
+
+    /// Whether something of ours is to be done about a death.
+    pub(crate) fn buries(&self) -> bool {
+        self.policy.fence != Fence::None || self.kernel.stack.needs_control()
     }
 
     /// After a start: who used volumes when the state file was written, and is not in the ring.

@@ -131,7 +131,7 @@ impl Agent {
 
     /// What a restarted daemon must know to bury a node that died while nobody watched.
     pub(crate) fn keep_uses(&mut self, fx: &mut Effects) {
-        if self.kernel.stack.needs_control() && self.started.is_some() {
+        if self.buries() && self.started.is_some() {
             self.save(fx);
         }
     }
