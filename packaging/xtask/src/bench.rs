@@ -24,6 +24,7 @@ const BENCHES: &[Bench] = &[
         compares: "the answer to a mount tool against a bare message; fifty volumes",
         package: "agent",
     },
+    Bench { name: "groupd", compares: "the groupd service against what libcpg needs for the same", package: "agent" },
     Bench { name: "glue", compares: "cpg-glue against the same loop in C on libcpg", package: "cpg-glue" },
 ];
 

@@ -1,0 +1,397 @@
+//! `./x bench groupd`: joins, recoveries, questions and data through the groupd service, against what libcpg itself needs
+//! for the same (tests/bench/groupd), on real corosync in namespaces.
+//!
+//! The nodes share one machine and one monotonic clock, so moments of different nodes can be compared. Limits are those
+//! of the project; absolute times are this machine's.
+
+#![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use groupd_compat::frame::{FRAME_LEN, Frame, FrameReader};
+use groupd_compat::names::{ClientKind, GroupName, Level};
+use groupd_compat::verbs::{Callback, Request};
+use nix::time::{ClockId, clock_gettime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::io::{Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const NODES: [u32; 3] = [1, 2, 3];
+/// Joins of one client, one after the other.
+const JOINS: usize = 50;
+/// How many groups there are, and the limits: all joined on three nodes, NODEDOWN to the last finish (milliseconds).
+const CROWDS: [(usize, f64, f64); 3] = [(10, 1000.0, 40.0), (100, 1000.0, 40.0), (500, 4500.0, 250.0)];
+const JOIN_RATIO_MAX: f64 = 1.15;
+const START_1_MAX_MS: f64 = 2.0;
+const FINISH_3_MAX_MS: f64 = 3.0;
+const QUERIES_MIN_PER_S: f64 = 5000.0;
+const SENDS_MIN_PER_S: f64 = 15000.0;
+const SENDS: usize = 30_000;
+const QUERY_TIME: Duration = Duration::from_secs(2);
+/// From the moment the clients are started to the one at which they begin.
+const AHEAD_NS: u64 = 1_500_000_000;
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|word| word == "--client") {
+        return client(&words[2..]);
+    }
+    let lab = Lab("bench");
+    let build = tempfile::tempdir()?;
+    let bare = build.path().join("bare");
+    let source = workspace().join("tests/bench/groupd/bare.c");
+    run(Command::new("gcc").args(["-O2", "-Wall", "-o"]).arg(&bare).arg(source).arg("-lcpg"))?;
+    let bench = build.path().join("load");
+    std::fs::copy(std::env::current_exe()?, &bench)?;
+    let programs = [env!("CARGO_BIN_EXE_groupd").into(), bare.to_string_lossy(), bench.to_string_lossy()];
+    on_nodes(&lab, 1, &programs, one_node)?;
+    on_nodes(&lab, 3, &programs, three_nodes)?;
+    CROWDS.iter().try_for_each(|crowd| on_nodes(&lab, 3, &programs, |lab| crowded(lab, *crowd)))
+}
+
+fn on_nodes(
+    lab: &Lab,
+    nodes: u32,
+    programs: &[std::borrow::Cow<'_, str>],
+    measure: impl FnOnce(&Lab) -> Result<()>,
+) -> Result<()> {
+    lab.run(&["up", &nodes.to_string(), "--kind", "ns"])?;
+    let share: Vec<&str> =
+        ["share", "--into", "bin"].into_iter().chain(programs.iter().map(|program| &**program)).collect();
+    let measured = lab.run(&share).and_then(|_| measure(lab));
+    lab.run(&["down"])?;
+    measured
+}
+
+// ---- what is measured --------------------------------------------------------------------------------------------------
+
+fn one_node(lab: &Lab) -> Result<()> {
+    lab.groupd(&[1])?;
+    let (start, finish) = pair(&lab.client(1, &["joins", &JOINS.to_string()])?)?;
+    verdict("join → start, 1 node", start <= START_1_MAX_MS);
+    println!(
+        "    p50 {start:.2} ms  → finish {finish:.2} ms  of {JOINS}  (limit {START_1_MAX_MS}; the original 4.9, 5.2)"
+    );
+    Ok(())
+}
+
+fn three_nodes(lab: &Lab) -> Result<()> {
+    lab.groupd(&NODES)?;
+    for node in [2, 3] {
+        lab.crowd(node, JOINS, 0)?;
+    }
+    let (_, finish) = pair(&lab.client(1, &["joins", &JOINS.to_string()])?)?;
+    verdict("join → finish, 3 nodes", finish <= FINISH_3_MAX_MS);
+    println!("    p50 {finish:.2} ms  of {JOINS}  (limit {FINISH_3_MAX_MS}; the original 6.0)");
+    let sends: f64 = lab.client(1, &["sends", &SENDS.to_string()])?.trim().parse()?;
+    verdict("send 100 B, 3 nodes", sends >= SENDS_MIN_PER_S);
+    println!("    {sends:.0} messages/s  of {SENDS}  (limit {SENDS_MIN_PER_S}; the original 14900)");
+    Ok(())
+}
+
+/// So many groups on three nodes: joined, asked for, and recovered when node 3 dies.
+fn crowded(lab: &Lab, (count, joined_max, recovered_max): (usize, f64, f64)) -> Result<()> {
+    let bare = lab.bare("join", count, &NODES)?;
+    lab.groupd(&NODES)?;
+    let empty = lab.memory(1)?;
+    let begin = now_ns() + AHEAD_NS;
+    NODES.iter().try_for_each(|&node| lab.crowd(node, count, begin))?;
+    let joined = lab.last(&NODES, "joined")? - begin as f64;
+    let (joined, bare) = (joined / 1e6, bare / 1e6);
+    verdict(&format!("{count} groups joined on 3 nodes"), joined <= joined_max && joined / bare <= JOIN_RATIO_MAX);
+    println!(
+        "    {joined:.0} ms  bare joins {bare:.0} ms  ratio {:.2}  (limits {joined_max} ms, {JOIN_RATIO_MAX})",
+        joined / bare
+    );
+    let full = lab.memory(1)?;
+    let each = |at: usize| (full[at] - empty[at]) / count as f64;
+    println!(
+        "    a group: {:.0} KiB of RSS, {:.0} KiB of /dev/shm  (RSS of groupd {:.1} MiB)",
+        each(0),
+        each(1),
+        full[0] / 1024.0
+    );
+    if count == 100 {
+        let queries: f64 = lab.client(1, &["queries"])?.trim().parse()?;
+        verdict("get_groups with 100 groups, new connections", queries >= QUERIES_MIN_PER_S);
+        println!("    {queries:.0}/s  (limit {QUERIES_MIN_PER_S}; the original 3240)");
+    }
+    lab.run(&["crash", "3"])?;
+    let recovered = (lab.last(&[1, 2], "recovered")? - lab.first(&[1, 2], "stopped")?) / 1e6;
+    let messages = lab.bare("talk", count, &[1, 2])? / 1e6;
+    verdict(&format!("{count} groups: first stop → last finish"), recovered <= recovered_max);
+    println!(
+        "    {recovered:.1} ms  bare messages {messages:.1} ms  ratio {:.1}  (limit {recovered_max} ms)",
+        recovered / messages
+    );
+    Ok(())
+}
+
+fn pair(text: &str) -> Result<(f64, f64)> {
+    let figures: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [first, second] = figures[..] else { return Err(format!("unexpected: {text}").into()) };
+    Ok((first, second))
+}
+
+fn verdict(what: &str, holds: bool) {
+    println!("{} {what}", if holds { "  ok  " } else { " MISS " });
+}
+
+// ---- the lab -------------------------------------------------------------------------------------------------------------
+
+struct Lab(&'static str);
+
+impl Lab {
+    fn run(&self, words: &[&str]) -> Result<String> {
+        run(Command::new(workspace().join("tests/lab/lab")).args(words).env("LAB_NAME", self.0))
+    }
+
+    fn groupd(&self, nodes: &[u32]) -> Result<()> {
+        let start = |node: &u32| self.run(&["exec", &node.to_string(), "-t", "20", "--", "groupd", "-g", "1"]);
+        nodes.iter().try_for_each(|node| start(node).map(drop))
+    }
+
+    fn client(&self, node: u32, words: &[&str]) -> Result<String> {
+        let node = node.to_string();
+        let head = ["exec", &node, "-t", "120", "--", "/lab/bin/load", "--client"];
+        self.run(&[&head[..], words].concat())
+    }
+
+    /// A client that joins g0, g1 … at that moment and answers for them; what it sees goes to a file of its node.
+    fn crowd(&self, node: u32, count: usize, begin: u64) -> Result<()> {
+        let line = format!("exec /lab/bin/load --client crowd {count} {begin}");
+        self.run(&["exec", &node.to_string(), "-d", &format!("/lab/node{node}/crowd"), &line]).map(drop)
+    }
+
+    /// When this was seen last on all these nodes.
+    fn last(&self, nodes: &[u32], what: &str) -> Result<f64> {
+        let seen = nodes.iter().map(|&node| self.seen(node, what)).collect::<Result<Vec<f64>>>()?;
+        Ok(seen.into_iter().fold(f64::MIN, f64::max))
+    }
+
+    fn first(&self, nodes: &[u32], what: &str) -> Result<f64> {
+        let seen = nodes.iter().map(|&node| self.seen(node, what)).collect::<Result<Vec<f64>>>()?;
+        Ok(seen.into_iter().fold(f64::MAX, f64::min))
+    }
+
+    fn seen(&self, node: u32, what: &str) -> Result<f64> {
+        let wait = format!("until grep {what} /lab/node{node}/crowd; do sleep 0.1; done");
+        let text = self.run(&["exec", &node.to_string(), "-t", "120", &wait])?;
+        let moment = text.split_whitespace().nth(1).ok_or("no moment")?;
+        Ok(moment.parse()?)
+    }
+
+    /// Nanoseconds that the C program needed on the slowest node.
+    fn bare(&self, what: &str, count: usize, nodes: &[u32]) -> Result<f64> {
+        let (begin, members) = (now_ns() + AHEAD_NS, nodes.len());
+        for node in nodes {
+            let line = format!("exec bare {what} {count} {begin} {members}");
+            self.run(&["exec", &node.to_string(), "-d", &format!("/lab/node{node}/bare-{what}"), &line])?;
+        }
+        let mut slowest = 0.0f64;
+        for node in nodes {
+            let wait = "while pidof bare >/dev/null; do sleep 0.1; done";
+            self.run(&["exec", &node.to_string(), "-t", "120", wait])?;
+            let text = self.run(&["exec", &node.to_string(), "--", "cat", &format!("/lab/node{node}/bare-{what}")])?;
+            slowest = slowest.max(text.trim().parse().map_err(|_| format!("bare: {text}"))?);
+        }
+        Ok(slowest)
+    }
+
+    /// RSS of groupd and /dev/shm of the node, KiB.
+    fn memory(&self, node: u32) -> Result<[f64; 2]> {
+        let line = "awk '/VmRSS/ {print $2}' /proc/$(pidof groupd)/status; du -sk /dev/shm | cut -f1";
+        let (rss, shm) = pair(&self.run(&["exec", &node.to_string(), line])?)?;
+        Ok([rss, shm])
+    }
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let done = command.output()?;
+    if done.status.success() {
+        return Ok(String::from_utf8(done.stdout)?);
+    }
+    Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr)).into())
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+// ---- in the nodes --------------------------------------------------------------------------------------------------------
+
+fn client(words: &[String]) -> Result<()> {
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["joins", count] => joins(count.parse()?),
+        ["sends", count] => sends(count.parse()?),
+        ["queries"] => queries(),
+        ["crowd", count, begin] => crowd(count.parse()?, begin.parse()?),
+        _ => Err("no such client".into()),
+    }
+}
+
+struct Groupd {
+    stream: UnixStream,
+    frames: FrameReader,
+    waiting: std::collections::VecDeque<Callback>,
+}
+
+impl Groupd {
+    fn connect() -> Result<Groupd> {
+        let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name("groupd_socket")?)?;
+        Ok(Groupd { stream, frames: FrameReader::default(), waiting: Default::default() })
+    }
+
+    fn set_up() -> Result<Groupd> {
+        let mut groupd = Groupd::connect()?;
+        groupd.say(&Request::Setup { kind: ClientKind::new(b"bench"), level: Level::try_from(1)? })?;
+        Ok(groupd)
+    }
+
+    fn say(&mut self, request: &Request) -> Result<()> {
+        Ok(self.stream.write_all(request.encode()?.as_bytes())?)
+    }
+
+    /// The next callback; stops and starts are answered.
+    fn hear(&mut self) -> Result<Callback> {
+        let mut buffer = [0; 16 * FRAME_LEN];
+        while self.waiting.is_empty() {
+            let read = self.stream.read(&mut buffer)?;
+            let (frames, mut bytes) = (&mut self.frames, &buffer[..read]);
+            let whole: Vec<Frame> = std::iter::from_fn(|| frames.next_frame(&mut bytes)).collect();
+            for frame in whole {
+                self.waiting.push_back(Callback::decode(&frame)?);
+            }
+            if read == 0 {
+                return Err("groupd has closed the connection".into());
+            }
+        }
+        let callback = self.waiting.pop_front().ok_or("nothing was said")?;
+        match &callback {
+            Callback::Stop { name } => self.say(&Request::StopDone { name: name.clone() })?,
+            Callback::Start { name, nr, .. } => self.say(&Request::StartDone { name: name.clone(), nr: *nr })?,
+            _ => {}
+        }
+        Ok(callback)
+    }
+
+    fn until(&mut self, is_it: impl Fn(&Callback) -> bool) -> Result<Instant> {
+        while !is_it(&self.hear()?) {}
+        Ok(Instant::now())
+    }
+}
+
+fn numbered(number: usize) -> Result<GroupName> {
+    Ok(GroupName::new(format!("g{number}").as_bytes())?)
+}
+
+/// Median of join → start and join → finish, milliseconds.
+fn joins(count: usize) -> Result<()> {
+    let mut groupd = Groupd::set_up()?;
+    let (mut starts, mut finishes) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let name = numbered(number)?;
+        let began = Instant::now();
+        groupd.say(&Request::Join { name: name.clone() })?;
+        starts.push(groupd.until(|callback| matches!(callback, Callback::Start { .. }))? - began);
+        finishes.push(groupd.until(|callback| matches!(callback, Callback::Finish { .. }))? - began);
+        groupd.say(&Request::Leave { name })?;
+        groupd.until(|callback| matches!(callback, Callback::Terminate { .. }))?;
+    }
+    println!("{} {}", median_ms(starts), median_ms(finishes));
+    Ok(())
+}
+
+fn median_ms(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
+
+/// Messages of 100 bytes a second, from the first send to the last own delivery.
+fn sends(count: usize) -> Result<()> {
+    let (mut groupd, name) = (Groupd::set_up()?, numbered(0)?);
+    groupd.say(&Request::Join { name: name.clone() })?;
+    groupd.until(|callback| matches!(callback, Callback::Finish { .. }))?;
+    let mut writer = groupd.stream.try_clone()?;
+    let frame = Request::Send { name: name.clone(), data: vec![7; 100] }.encode()?;
+    let began = Instant::now();
+    let writing = std::thread::spawn(move || {
+        let batch = frame.as_bytes().repeat(10);
+        (0..count / 10).try_for_each(|_| writer.write_all(&batch))
+    });
+    for _ in 0..count / 10 * 10 {
+        groupd.until(|callback| matches!(callback, Callback::Deliver { .. }))?;
+    }
+    let took = began.elapsed();
+    writing.join().map_err(|_| "the writer has panicked")??;
+    groupd.say(&Request::Leave { name })?;
+    groupd.until(|callback| matches!(callback, Callback::Terminate { .. }))?;
+    println!("{}", count as f64 / took.as_secs_f64());
+    Ok(())
+}
+
+/// get_groups a second, each on a connection of its own.
+fn queries() -> Result<()> {
+    let began = Instant::now();
+    let (mut count, mut answer) = (0, Vec::new());
+    while began.elapsed() < QUERY_TIME {
+        let mut groupd = Groupd::connect()?;
+        groupd.say(&Request::GetGroups { max: 1000 })?;
+        groupd.stream.shutdown(std::net::Shutdown::Write)?;
+        answer.clear();
+        groupd.stream.read_to_end(&mut answer)?;
+        count += 1;
+    }
+    println!("{}", f64::from(count) / began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Says when all groups have finished with three members, when the first was stopped after that, and when all have
+/// finished with two.
+fn crowd(count: usize, begin: u64) -> Result<()> {
+    let mut groupd = Groupd::set_up()?;
+    std::thread::sleep(Duration::from_nanos(begin.saturating_sub(now_ns())));
+    let mut writer = groupd.stream.try_clone()?;
+    let joining = std::thread::spawn(move || -> std::result::Result<(), String> {
+        for number in 0..count {
+            let name = GroupName::new(format!("g{number}").as_bytes()).map_err(|error| error.to_string())?;
+            let frame = Request::Join { name }.encode().map_err(|error| error.to_string())?;
+            writer.write_all(frame.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    });
+    let mut members: BTreeMap<GroupName, usize> = BTreeMap::new();
+    let (mut full, mut left, mut stopped) = (BTreeSet::new(), BTreeSet::new(), false);
+    loop {
+        match groupd.hear()? {
+            Callback::Start { name, members: list, .. } => _ = members.insert(name, list.len()),
+            Callback::Stop { .. } if full.len() == count && !stopped => {
+                stopped = true;
+                println!("stopped {}", now_ns());
+            }
+            Callback::Finish { name, .. } => {
+                let nodes = members.get(&name).copied();
+                if nodes == Some(NODES.len()) && full.insert(name.clone()) && full.len() == count {
+                    println!("joined {}", now_ns());
+                }
+                if stopped && nodes == Some(NODES.len() - 1) && left.insert(name) && left.len() == count {
+                    println!("recovered {}", now_ns());
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    joining.join().map_err(|_| "the joiner has panicked")??;
+    groupd.until(|_| false).map(drop)
+}
