@@ -316,6 +316,12 @@ impl World {
         (local, self.nodes.first().map_or(0, |node| node.kernel.entries().count()))
     }
 
+    /// The agent of the first node.
+    #[must_use]
+    pub fn first_agent(&self) -> Agent {
+        self.nodes.first().map_or_else(Agent::new, |node| (*node.agent).clone())
+    }
+
     /// One way to the end.
     #[must_use]
     pub fn ended(mut self) -> World {

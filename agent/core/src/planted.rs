@@ -161,7 +161,7 @@ pub(crate) fn has(bug: Bug) -> bool {
 /// [`Bug::ChanceDecides`].
 pub(crate) fn by_chance(fx: &mut Effects) {
     CALLS.set(CALLS.get() + 1);
-    if has(Bug::ChanceDecides) && CALLS.get().is_multiple_of(97) {
+    if has(Bug::ChanceDecides) && CALLS.get() % 97 == 0 {
         fx.notice(Notice::NodeJoined { node: NodeId(0) });
     }
 }

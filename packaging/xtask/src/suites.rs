@@ -72,6 +72,8 @@ pub(crate) const SUITES: &[Suite] = &[
         "whole stories on one to five nodes, as written down"),
     suite("invariants", Run::Target("cluster-tests", "invariants"), Need::Nothing, 240,
         "what must always hold does, under seeded faults"),
+    suite("decoders", Run::Target("cluster-tests", "decoders"), Need::Nothing, 60,
+        "bytes and events that nobody meant stop neither a decoder nor an agent"),
     suite("exhaustive", Run::Target("cluster-tests", "exhaustive"), Need::Nothing, 120,
         "small worlds, every interleaving"),
     suite("mutants", Run::Cargo(&["test", "-p", "cluster-tests", "--features", "planted", "--test", "mutants", "--locked"]), Need::Nothing, 600,

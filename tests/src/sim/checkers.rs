@@ -6,8 +6,15 @@
 mod daemons;
 mod told;
 
-#[allow(clippy::wildcard_imports, reason = "one list of checkers, in two files")]
-use self::daemons::*;
+use self::daemons::{
+    a_node_is_said_to_be_ready_only_when_it_is, a_pinned_daemon_stays,
+    an_entry_is_erased_only_after_a_vote_that_nothing_held_up, can_stop_says_what_the_kernel_was_seen_to_hold,
+    changes_wait_for_kernels_whose_agent_is_gone, every_change_has_a_later_version, every_request_is_answered_once,
+    no_member_loses_its_entry, nobody_is_answered_after_it_has_gone, nobody_spins,
+    settled_is_said_only_of_a_quiet_agent, what_a_daemon_has_written_stays_its_own_over_a_restart,
+    what_is_to_be_written_is_saved_first, whoever_hears_nothing_of_its_own_says_so,
+    whoever_is_let_in_has_the_time_outs_of_the_others, whoever_slept_does_nothing_before_it_has_heard_itself,
+};
 use self::told::Told;
 use super::agenda::{MS, Micros, SECOND};
 use super::cluster::{Cluster, Happening, KernelDeed};
