@@ -101,7 +101,9 @@ impl Agent {
     }
 
     pub(crate) fn answer_shutdown(&mut self, fx: &mut Effects) {
-        let pins = self.pin_texts();
+        let mut pins = self.pin_texts();
+        // Nobody can look at the kernel meanwhile: something may have been mounted since.
+        pins.extend(self.work.as_ref().map(|work| format!("this node's kernel is busy: {}", work.kind.text())));
         let yes = pins.is_empty() || planted!(ShutdownIsFine);
         fx.push(Effect::AnswerShutdown(if yes { ShutdownVerdict::Yes } else { ShutdownVerdict::No }));
         fx.notice(Notice::ShutdownAnswered { yes, pins });

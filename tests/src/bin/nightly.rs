@@ -1,7 +1,7 @@
 //! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N]`.
 //!
-//! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed: `SEED_FIRST=N SEEDS=1` before
-//! `cargo test -p cluster-tests --test invariants` shows it, shrunk and told.
+//! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed. Without `--nodes`
+//! `SEED_FIRST=N SEEDS=1 cargo test -p cluster-tests --test invariants` tells its story.
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
@@ -15,6 +15,9 @@ use std::time::Instant;
 const SAID_EVERY_S: u64 = 10;
 /// Failing seeds that are shown.
 const SHOWN_MAX: usize = 20;
+
+/// And how many of them are shrunk.
+const SHRUNK_MAX: usize = 3;
 
 /// The number behind an option.
 fn option(words: &[String], name: &str) -> Option<u64> {
@@ -41,6 +44,9 @@ fn main() -> ExitCode {
     println!("least often: {:?}", runs.tally.sometimes.rarest().into_iter().take(10).collect::<Vec<_>>());
     for (seed, failure) in runs.failures.iter().take(SHOWN_MAX) {
         println!("seed {seed}: {failure}");
+    }
+    for (seed, failure) in runs.failures.iter().take(SHRUNK_MAX) {
+        println!("{}", plan(*seed).shrunk(failure));
     }
     ExitCode::from(u8::from(!runs.failures.is_empty()))
 }

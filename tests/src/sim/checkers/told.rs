@@ -128,8 +128,8 @@ impl Told {
         self.listed.clone_from(&change.members);
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
         self.ring_follows |= change.left.iter().chain(&change.joined).any(of_nodes);
-        // Whether it is the same boot that comes back is not known before it says Hello.
-        let down = change.left.iter().filter(|(_, reason)| *reason == Reason::NodeDown);
+        // Whether it is the same boot that comes back is not known before it says Hello; who leaves has nothing mounted.
+        let down = change.left.iter().filter(|(_, reason)| matches!(reason, Reason::NodeDown | Reason::Leave));
         down.for_each(|(member, _)| _ = self.lives.remove(&NodeId(member.nodeid)));
         self.slept = false;
     }

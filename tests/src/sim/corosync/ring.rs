@@ -161,6 +161,8 @@ impl Corosync {
         let (ring, own_side) = (self.nodes[&from].ring, self.nodes[&from].side);
         let of_ring = |node: &&Node| node.ring == ring && node.hears();
         let sides: BTreeSet<u32> = self.nodes.values().filter(of_ring).map(|node| node.side).collect();
+        // What some have and others lack is settled by a new ring only, even if the links work again before.
+        self.nodes.values_mut().filter(|node| node.ring == ring).for_each(|node| node.must_reform = true);
         self.ordered += 1;
         for side in sides {
             if side == own_side || self.rng.chance(CUT_HALF_WAY_PERCENT) {
