@@ -11,13 +11,14 @@ WANTED = {"etc/systemd/system/multi-user.target.wants/o2cpgd.service": "/usr/lib
 def install(lab, programs, files, links):
     """Into the tree of files that a node copies over its own at boot."""
     root = os.path.join(lab.state.share, "root")
-    lab.share(*(os.path.join(lab.state.share, "bin", name) for name in programs), into="root/usr/sbin")
     lab.share(UNIT, into="root/usr/lib/systemd/system")
     for path, text in files.items():
         os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
         with open(os.path.join(root, path), "w") as target:
             target.write(text)
-    for path, to in (WANTED | links).items():
+    # The files of a guest are in its memory; programs with their symbols do not fit there, so these stay on the host.
+    here = {"usr/sbin/" + name: "/lab/bin/" + name for name in programs}
+    for path, to in (WANTED | here | links).items():
         os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
         os.symlink(to, os.path.join(root, path))
 

@@ -12,10 +12,16 @@ def run(lab):
     lab.in_parallel(lambda node: groupd.start(lab, node), groupd.NODES)
     corosync_stands_still(lab)
     lab.wait_for(AWAY, "! pidof corosync", 10)
-    lab.corosync.start(AWAY)
-    lab.wait_members(3)
+    lab.wait_for(AWAY, lambda: is_back(lab), 60, "corosync is back")
     groupd.start(lab, AWAY)
     the_network_is_cut(lab)
+
+
+def is_back(lab):
+    """What is killed right after it came back, or while its former life still holds the pid file, is started again."""
+    if not lab.try_run(AWAY, "pidof corosync").ok:
+        lab.corosync.start(AWAY)
+    return lab.corosync.members(AWAY)[0] == len(groupd.NODES)
 
 
 def joined(lab, name):

@@ -8,7 +8,7 @@ from o2lab.service import NODE, journal, show
 
 SUITES = {"systemd": Cluster(1, mkfs=ocfs2.MKFS, settings=service.SETTINGS)}
 PROGRAMS = ocfs2.PROGRAMS
-LIMIT_S = 180
+LIMIT_S = 240
 SOON_S = 20
 OFF_S = 40
 

@@ -8,7 +8,7 @@ from o2lab.scenario import Broken, Cluster, expect, expect_in
 SUITES = {"cluster": Cluster(1, mkfs=ocfs2.MKFS),
           "systemd": Cluster(1, mkfs=ocfs2.MKFS, settings=(("init", "systemd"), ("mem", "384M")))}
 PROGRAMS = ocfs2.PROGRAMS
-LIMIT_S = 150
+LIMIT_S = 240
 NODE = 1
 SOON_S = 30
 OK, GENERIC, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 3, 5, 6, 7, 190
@@ -16,7 +16,7 @@ OK, GENERIC, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1,
 PACKAGING = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))),
                          "packaging")
 INSTALL = """
-cp /lab/bin/o2cpg /lab/bin/o2cpgd /usr/sbin/
+ln -sf /lab/bin/o2cpg /lab/bin/o2cpgd /usr/sbin/
 cp /lab/packaging/o2cpgd.service /usr/lib/systemd/system/
 mkdir -p /etc/o2cpg && cp /lab/packaging/o2cpg.toml /etc/o2cpg/
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
