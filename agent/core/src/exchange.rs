@@ -182,11 +182,12 @@ impl Agent {
         }
     }
 
+    /// Also while an exchange begins anew: whoever said it may be gone before it says Hello again.
     fn heard_live(&mut self, from: Member, live: Live) {
-        if let Some(hello) = self.agreed.as_mut().and_then(|agreed| agreed.hellos.get_mut(&from)) {
-            hello.live = live;
-            self.lives.insert(NodeId(from.nodeid), live);
-        }
+        self.lives.insert(NodeId(from.nodeid), live);
+        let agreed = self.agreed.as_mut().and_then(|agreed| agreed.hellos.get_mut(&from));
+        let known = self.exchange.hellos.get_mut(&from).into_iter().chain(agreed);
+        known.for_each(|hello| hello.live = live);
     }
 
     /// Carries the change in progress as far as the answers allow.
