@@ -32,8 +32,8 @@ def run(lab):
 def died_while_writing(lab, volume):
     """Nothing is told to the kernels before somebody says that the node is off; then both recover it, once."""
     written = "%s/of-the-dead" % ocfs2.MOUNT
+    lab.run(DEAD, "echo x >> %s && sync %s" % (written, written))       # this one is on the disk
     lab.remote.spawn(DEAD, ["/bin/sh", "-c", "while :; do echo x >> %s; sync %s; done" % (written, written)], "/dev/null")
-    lab.wait_for(DEAD, "test -s " + written, 10)
     lab.crash(DEAD)
     for node in STAY:
         text = ocfs2.until_waiting(lab, node, "fence", DEAD)
