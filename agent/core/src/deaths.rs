@@ -102,7 +102,7 @@ impl Agent {
                 let by = death.fenced_by.clone().unwrap_or_default();
                 self.deaths.remove(&node);
                 fx.notice(Notice::Buried { node, by, after_ms });
-            } else if self.kernel.stack.control && self.control.under_way.is_none() {
+            } else if self.kernel.stack.control && !self.control_is_busy() {
                 let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 }).collect();
                 self.control_op(Some(node), downs, fx);
             }
@@ -117,13 +117,17 @@ impl Agent {
     pub(crate) fn open_control(&mut self, fx: &mut Effects) {
         let stack = &self.kernel.stack;
         let wanted = stack.needs_control() && !stack.control && !self.volumes_here().is_empty();
-        let busy = self.control.under_way.is_some() || self.timers.is_running(Timer::ControlAgain);
-        let (true, false, Some(me)) = (wanted, busy, self.member()) else { return };
+        let (true, false, Some(me)) = (wanted, self.control_is_busy(), self.member()) else { return };
         let Some(locking) = self.agreed_locking() else {
             self.control.why = "the kernel does not say which locking protocol it has".into();
             return;
         };
         self.control_op(None, vec![ControlOp::Handshake { node: me.nodeid, locking }], fx);
+    }
+
+    /// It has something to do, or has refused and is not tried again yet.
+    fn control_is_busy(&self) -> bool {
+        self.control.under_way.is_some() || self.timers.is_running(Timer::ControlAgain)
     }
 
     /// What every kernel of the cluster can: the lowest of their highest.

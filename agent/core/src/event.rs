@@ -281,6 +281,7 @@ pub fn errno_text(errno: i32) -> String {
         0 => return "the value was not taken".into(),
         1 => ("EPERM", "not permitted here"),
         2 => ("ENOENT", "no such entry"),
+        5 => ("EIO", "the device failed"),
         13 => ("EACCES", "permission denied"),
         16 => ("EBUSY", "still in use, or already set"),
         17 => ("EEXIST", "already taken by another entry"),

@@ -145,6 +145,10 @@ impl Story {
                     self.cluster.look(node);
                 }
             }
+            ("control", [node, word]) => {
+                let refuses = errno(word).map(|errno| errno.0);
+                self.cluster.hosts.entry(options::number(node)?).and_modify(|host| host.kernel.control_errno = refuses);
+            }
             ("kernel-mounts", [node]) => self.cluster.user_mount(options::number(node)?, true),
             ("kernel-umounts", [node]) => self.cluster.user_mount(options::number(node)?, false),
             ("config", [node, changes @ ..]) => {

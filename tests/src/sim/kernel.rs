@@ -26,6 +26,8 @@ pub struct Kernel {
     mounted_as: Option<NodeNum>,
     /// The cluster stack. The simulator's own mounts are those of o2cb.
     pub stack: Stack,
+    /// What the control device answers instead of doing anything.
+    pub control_errno: Option<i32>,
     /// Mounted on a user stack, which needs no node tree.
     pub is_user_mounted: bool,
     /// As last read; a change of the model empties it.
@@ -38,6 +40,7 @@ impl Default for Kernel {
             model: Model::new(),
             mounted_as: None,
             stack: Stack::default(),
+            control_errno: None,
             is_user_mounted: false,
             read: OnceCell::new(),
         }
@@ -89,6 +92,19 @@ impl Kernel {
     #[must_use]
     pub fn view(&self) -> KernelView {
         KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()), stack: Some(self.stack.clone()) }
+    }
+
+    /// The control device is used.
+    ///
+    /// # Errors
+    /// What it was told to answer.
+    pub fn control(&mut self) -> Result<(), KernelRefusal> {
+        if let Some(errno) = self.control_errno {
+            let (path, what) = ("/dev/ocfs2_control".into(), "use the control device".into());
+            return Err(KernelRefusal { errno, path, what });
+        }
+        self.stack.control = true;
+        Ok(())
     }
 
     /// The tree as it goes into an event.

@@ -24,8 +24,8 @@ impl Cluster {
                 self.queue_job(node, life, Job::Batch { op: *op, ops: ops.clone(), done: 0 });
             }
             Effect::Control(op, _) => {
-                host.kernel.stack.control = true;
-                self.plan_event(node, life, Event::ControlDone(*op, Ok(())), MS);
+                let result = host.kernel.control();
+                self.plan_event(node, life, Event::ControlDone(*op, result), MS);
             }
             Effect::Fence(dead, _) => self.plan_event(node, life, Event::FenceEnded(*dead, Ok(())), FENCE_TIME),
             Effect::KillNode(target, _) => self.crash_corosync(target.0),
