@@ -245,6 +245,7 @@ impl Agent {
             // Of an earlier boot: those who died since were buried with our own kernel.
             let uses = saved.volumes.iter().filter(|_| saved.boot_id == started.boot_id);
             self.uses = uses.map(|(node, volumes)| (NodeId(*node), volumes.clone())).collect();
+            self.boots = saved.boots.iter().map(|(node, boot)| (NodeId(*node), *boot)).collect();
         }
         self.kernel.see(started.kernel.clone());
         self.link.why = "not connected yet".into();
@@ -424,7 +425,7 @@ impl Agent {
             Timer::HeartbeatEnds => self.wake_for_the_dead(fx),
             Timer::Publish => self.publish(fx),
             Timer::MountDecides => self.mount_decides(fx),
-            Timer::FenceAgain => self.fence_again(),
+            Timer::FenceAgain => self.wake_for_fences(fx),
             Timer::ControlAgain | Timer::Grace => {} // what follows from any event
         }
     }

@@ -7,7 +7,7 @@ use crate::notice::Notice;
 use crate::pins::Pin;
 use proto::control::api::{self, refusal::Kind, response::Answer};
 use proto::control::{Ask, Condition};
-use proto::peer::{Body, Entry, Fenced, Proposal, ProposalReason};
+use proto::peer::{Body, Entry, Proposal, ProposalReason};
 
 impl Agent {
     pub(crate) fn asked(&mut self, client: ClientId, ask: Ask, fx: &mut Effects) {
@@ -19,7 +19,7 @@ impl Agent {
             Ask::Pin { text, node } => self.pin(&text, node.as_deref(), fx),
             Ask::Unpin { text, node } => self.unpin(&text, node.as_deref(), fx),
             Ask::Forget { node } => self.forget(&node, fx),
-            Ask::AckDead { node, by } => self.ack_dead(&node, by, fx),
+            Ask::AckDead { node, by } => self.ack_dead(&node, by),
             Ask::Wait(condition) => {
                 // Answered by answer_waiters, in this very event if the condition holds already.
                 self.waiters.insert(client, condition);
@@ -136,7 +136,7 @@ impl Agent {
     }
 
     /// A person takes the responsibility. Everybody learns it at the same point.
-    fn ack_dead(&mut self, text: &str, by: String, fx: &mut Effects) -> Result<Answer, No> {
+    fn ack_dead(&mut self, text: &str, by: String) -> Result<Answer, No> {
         let node = self.node_named(text)?;
         if self.view.in_ring(node) {
             let why = "corosync has it as a member of the ring";
@@ -147,16 +147,8 @@ impl Agent {
             let what = format!("nothing waits for the end of {text}");
             return Err(no(Kind::NotFound, &what, "its fence gate is not closed", "o2cpg status"));
         }
-        if !self.view.is_open() {
-            return Err(no(
-                Kind::Refused,
-                "the others cannot be told now",
-                "no connection to corosync",
-                "o2cpg status",
-            ));
-        }
-        self.say(Body::Fenced(Fenced { nodeid: node.0, by }), fx);
-        Ok(done(format!("told all members that {text} is dead; see o2cpg status")))
+        self.confirm_dead(node, by);
+        Ok(done(format!("noted that {text} is dead; all members are told as soon as there is quorum: o2cpg status")))
     }
 }
 

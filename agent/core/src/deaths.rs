@@ -32,8 +32,14 @@ pub struct Death {
     pub volumes: BTreeSet<VolumeId>,
     /// Who opened the gate.
     pub fenced_by: Option<String>,
-    /// The fence program runs on this node.
+    /// Who has said so on this node: told again in each view until all know.
+    pub confirmed: Option<String>,
+    /// It was told in this view.
+    pub told: bool,
+    /// The fence program runs on this node. Its end always comes, whatever views come and go meanwhile.
     pub fencing: bool,
+    /// It may run again from here on.
+    pub fence_from: Tick,
     /// Why the gate is still closed.
     pub why: String,
 }
@@ -90,7 +96,10 @@ impl Agent {
             let name = self.name_of(node);
             let Some(death) = self.deaths.get(&node) else { continue };
             if !self.is_gate_open(death) {
-                if self.policy.fence == Fence::Command && leads && !death.fencing {
+                if let Some(by) = death.confirmed.clone() {
+                    self.tell_fenced(node, by, fx);
+                } else if self.policy.fence == Fence::Command && leads && !death.fencing && self.now >= death.fence_from
+                {
                     fx.push(Effect::Fence(node, name));
                     self.deaths.entry(node).and_modify(|death| death.fencing = true);
                 }
@@ -107,6 +116,14 @@ impl Agent {
                 self.control_op(Some(node), downs, fx);
             }
         }
+    }
+
+    fn tell_fenced(&mut self, node: NodeId, by: String, fx: &mut Effects) {
+        if self.exchange.outstanding > 0 || self.deaths.get(&node).is_none_or(|death| death.told) {
+            return;
+        }
+        self.deaths.entry(node).and_modify(|death| death.told = true);
+        self.say(Body::Fenced(Fenced { nodeid: node.0, by }), fx);
     }
 
     fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
@@ -166,20 +183,37 @@ impl Agent {
     }
 
     pub(crate) fn fence_ended(&mut self, node: NodeId, result: Result<(), String>, fx: &mut Effects) {
+        let now = self.now;
         let Some(death) = self.deaths.get_mut(&node) else { return };
+        death.fencing = false;
         match result {
-            Ok(()) => self.say(Body::Fenced(Fenced { nodeid: node.0, by: "the fence program".into() }), fx),
+            Ok(()) => death.confirmed = Some("the fence program".into()),
             Err(why) => {
                 fx.notice(Notice::FenceFailed { node, why: why.clone() });
                 death.why = format!("the fence program failed: {why}");
-                self.timers.set_unless_running(Timer::FenceAgain, FENCE_AGAIN_MS, fx);
+                death.fence_from = Tick(now.0 + FENCE_AGAIN_MS);
             }
+        }
+        self.wake_for_fences(fx);
+    }
+
+    /// The next moment at which a program may run again.
+    pub(crate) fn wake_for_fences(&mut self, fx: &mut Effects) {
+        let now = self.now;
+        let later = self.deaths.values().map(|death| death.fence_from).filter(|from| *from > now);
+        if let Some(first) = later.min() {
+            self.timers.set(Timer::FenceAgain, first.since(now), fx);
         }
     }
 
-    /// Whoever leads now runs the program, again if need be.
-    pub(crate) fn fence_again(&mut self) {
-        self.deaths.values_mut().for_each(|death| death.fencing = false);
+    /// A new view: what was told in the one before may have reached nobody.
+    pub(crate) fn tell_fenced_again(&mut self) {
+        self.deaths.values_mut().for_each(|death| death.told = false);
+    }
+
+    /// A person says so.
+    pub(crate) fn confirm_dead(&mut self, node: NodeId, by: String) {
+        self.deaths.entry(node).and_modify(|death| death.confirmed = Some(by));
     }
 
     /// Somebody made sure that a dead node writes no more: known to all at the same point.
@@ -208,7 +242,8 @@ impl Agent {
             }
             Some(_) | None => true,
         });
-        self.boots.extend(boots);
+        let deaths = &self.deaths;
+        self.boots.extend(boots.into_iter().filter(|(node, _)| !deaths.contains_key(node)));
     }
 
     /// Without quorum nothing is done, and that is a wait of its own.

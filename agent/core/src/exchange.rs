@@ -136,7 +136,7 @@ impl Agent {
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
         self.keep_uses(fx);
-        self.fence_again();
+        self.tell_fenced_again();
         self.keep_table(fx);
         self.retry_if_refused(fx);
     }
@@ -159,6 +159,7 @@ impl Agent {
             table: self.table.clone(),
             written: self.kernel.written.clone(),
             volumes: self.uses.iter().map(|(node, volumes)| (node.0, volumes.clone())).collect(),
+            boots: self.boots.iter().map(|(node, boot)| (node.0, *boot)).collect(),
         })));
     }
 

@@ -25,6 +25,9 @@ pub struct Saved {
     /// Which node had which volumes in use, as last heard; what a restarted daemon has to know of a node that died meanwhile.
     #[serde(default, with = "crate::pairs")]
     pub volumes: BTreeMap<u32, BTreeSet<VolumeId>>,
+    /// The last boot of each of those nodes: whether one that comes back was off in between.
+    #[serde(default, with = "crate::pairs")]
+    pub boots: BTreeMap<u32, [u8; 16]>,
 }
 
 fn first() -> u32 {
