@@ -6,20 +6,19 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+mod support;
+
 use groupd_compat::frame::{FRAME_LEN, Frame, FrameReader};
 use groupd_compat::names::{ClientKind, GroupName, Level};
 use groupd_compat::verbs::{Callback, Request};
 use nix::time::{ClockId, clock_gettime};
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use support::{Lab, Result, run, workspace};
 
 const NODES: [u32; 3] = [1, 2, 3];
 /// Joins of one client, one after the other.
@@ -144,13 +143,7 @@ fn verdict(what: &str, holds: bool) {
 
 // ---- the lab -------------------------------------------------------------------------------------------------------------
 
-struct Lab(&'static str);
-
 impl Lab {
-    fn run(&self, words: &[&str]) -> Result<String> {
-        run(Command::new(workspace().join("tests/lab/lab")).args(words).env("LAB_NAME", self.0))
-    }
-
     fn groupd(&self, nodes: &[u32]) -> Result<()> {
         let start = |node: &u32| self.run(&["exec", &node.to_string(), "-t", "20", "--", "groupd", "-g", "1"]);
         nodes.iter().try_for_each(|node| start(node).map(drop))
@@ -209,18 +202,6 @@ impl Lab {
         let (rss, shm) = pair(&self.run(&["exec", &node.to_string(), line])?)?;
         Ok([rss, shm])
     }
-}
-
-fn run(command: &mut Command) -> Result<String> {
-    let done = command.output()?;
-    if done.status.success() {
-        return Ok(String::from_utf8(done.stdout)?);
-    }
-    Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr)).into())
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 fn now_ns() -> u64 {

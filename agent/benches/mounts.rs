@@ -6,15 +6,15 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use std::error::Error;
+mod support;
+
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use support::{Lab, Result, run, workspace};
 
 const ROUNDS: usize = 300;
 const VOLUMES: usize = 50;
@@ -159,26 +159,6 @@ fn fifty(lab: &Lab, nodes: usize) -> Result<()> {
 
 fn figure(line: &str, name: &str) -> Option<f64> {
     line.lines().find(|line| line.contains("rtt"))?.split(name).nth(1)?.split([',', '}']).next()?.parse().ok()
-}
-
-struct Lab(&'static str);
-
-impl Lab {
-    fn run(&self, words: &[&str]) -> Result<String> {
-        run(Command::new(workspace().join("tests/lab/lab")).args(words).env("LAB_NAME", self.0))
-    }
-}
-
-fn run(command: &mut Command) -> Result<String> {
-    let done = command.output()?;
-    if done.status.success() {
-        return Ok(String::from_utf8(done.stdout)?);
-    }
-    Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr)).into())
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 fn verdict(what: &str, holds: bool) {

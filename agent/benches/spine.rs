@@ -7,15 +7,15 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+mod support;
+
 use agent::kernel::Choice;
 use agent::measure;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use support::{Lab, Result, run, workspace};
 
 const TURNS: usize = 5;
 const ROUNDS: u32 = 100;
@@ -166,26 +166,6 @@ fn tell_decide(text: &str) -> Result<()> {
 }
 
 // ---- small things --------------------------------------------------------------------------------------------------------
-
-struct Lab(&'static str);
-
-impl Lab {
-    fn run(&self, words: &[&str]) -> Result<String> {
-        run(Command::new(workspace().join("tests/lab/lab")).args(words).env("LAB_NAME", self.0))
-    }
-}
-
-fn run(command: &mut Command) -> Result<String> {
-    let done = command.output()?;
-    if done.status.success() {
-        return Ok(String::from_utf8(done.stdout)?);
-    }
-    Err(format!("{command:?}: {}\n{}", done.status, String::from_utf8_lossy(&done.stderr)).into())
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
-}
 
 fn verdict(what: &str, holds: bool) {
     println!("{} {what}", if holds { "  ok  " } else { " MISS " });

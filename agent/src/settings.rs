@@ -8,7 +8,7 @@ mod file;
 mod keys;
 mod live;
 
-use agent_core::policy::Policy;
+use agent_core::policy::{Fence, Policy};
 use configfs::Invalid;
 use groupd_compat::machine::{Compat, OnClientDeath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -210,6 +210,15 @@ impl Settings {
             let origins = origins.into_iter().collect::<Vec<_>>().join(" and ");
             return Err(Error::Together { origins, rule });
         }
+        if self.policy.fence == Fence::Command && self.fence_command.is_empty() {
+            let (text, origin) = self.values.get("fence").cloned().unwrap_or((String::new(), Origin::Default));
+            return Err(Error::Value {
+                origin,
+                key: "fence".into(),
+                text,
+                rule: "none or manual without a fence_command",
+            });
+        }
         let mut numbers = BTreeSet::new();
         for (nodeid, number) in &self.policy.numbers {
             if !numbers.insert(number) {
@@ -284,6 +293,15 @@ mod tests {
             "o2cpg.toml:1: unknown setting \"dead_threshold\"; did you mean \"o2cb.dead_threshold\"?"
         );
         assert_eq!(refusal("[pacemaker]\n"), "o2cpg.toml:1: unknown setting \"pacemaker\"");
+    }
+
+    #[test]
+    fn a_fence_gate_without_its_program_is_refused() {
+        assert_eq!(
+            refusal("fence = \"command\"\n"),
+            "o2cpg.toml:1: fence is \"command\", must be none or manual without a fence_command"
+        );
+        assert!(settings("fence = \"command\"\nfence_command = \"/sbin/fence\"\n").is_ok());
     }
 
     #[test]
