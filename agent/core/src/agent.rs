@@ -112,7 +112,7 @@ pub struct Exchange {
     pub nonces: BTreeMap<Member, u64>,
     /// We owe one.
     pub owed: bool,
-    /// Ours that are on their way back to us.
+    /// Ours that are on their way back to us, of this view or of one before.
     pub outstanding: u32,
     /// The last step begun in this view.
     pub round: u32,
@@ -275,6 +275,7 @@ impl Agent {
         self.exchange = Exchange::default();
         self.agreed = None;
         self.link.up = Some(connected);
+        self.look_for_deserted(fx);
     }
 
     fn corosync_lost(&mut self, why: String, fx: &mut Effects) {
@@ -286,6 +287,7 @@ impl Agent {
         self.agreed = None;
         self.absent.clear();
         self.timers.cancel(Timer::Deaf);
+        self.look_for_deserted(fx);
     }
 
     fn view_changed(&mut self, change: &ViewChange, fx: &mut Effects) {
@@ -375,7 +377,8 @@ impl Agent {
             self.agreed = None;
         }
         let early = std::mem::take(&mut self.exchange.early);
-        self.exchange = Exchange { owed: true, early, ..Exchange::default() };
+        let outstanding = self.exchange.outstanding;
+        self.exchange = Exchange { owed: true, early, outstanding, ..Exchange::default() };
         // Our own Hello has to come back before anything is done: as good as a probe.
         (self.link.probe, self.link.doubt) = (None, false);
         self.link.view_since = self.now;
@@ -425,6 +428,7 @@ impl Agent {
             Timer::HeartbeatEnds => self.wake_for_the_dead(fx),
             Timer::Publish => self.publish(fx),
             Timer::MountDecides => self.mount_decides(fx),
+            Timer::LookAgain => fx.push(Effect::LookAtKernel),
             Timer::FenceAgain => self.wake_for_fences(fx),
             Timer::ControlAgain | Timer::Grace => {} // what follows from any event
         }

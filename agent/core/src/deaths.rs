@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const FENCE_AGAIN_MS: u64 = 10_000;
 /// A control device that refused is tried again after this.
 pub const CONTROL_AGAIN_MS: u64 = 5_000;
+/// dlm_controld has noticed the loss of corosync by then; it needs some milliseconds.
+pub const DESERTED_AFTER_MS: u64 = 1_000;
 
 /// A node that died while it used volumes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -256,6 +258,19 @@ impl Agent {
             true => Wait::Buries { node: *node, why: self.control.why.clone() },
         };
         self.deaths.iter().map(wait).collect()
+    }
+
+    /// dlm_controld ends with corosync, and it takes its volumes with it.
+    pub(crate) fn deserted_wait(&self) -> Option<Wait> {
+        let stack = &self.kernel.stack;
+        stack.deserted.then(|| Wait::Deserted { volumes: stack.lockspaces.clone() })
+    }
+
+    /// Nothing tells of the end of dlm_controld; a loss of corosync is a reason to look for it.
+    pub(crate) fn look_for_deserted(&mut self, fx: &mut Effects) {
+        if !self.kernel.stack.lockspaces.is_empty() {
+            self.timers.set(Timer::LookAgain, DESERTED_AFTER_MS, fx);
+        }
     }
 
     /// A node whose agent does not come back in time, with volumes in use, holds up every change: corosync ends it, and

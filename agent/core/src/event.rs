@@ -198,6 +198,10 @@ pub struct Stack {
     pub lockspaces: BTreeSet<VolumeId>,
     /// We hold the control device open, and its handshake is done.
     pub control: bool,
+    /// There are lockspaces, and dlm_controld, which drives them, is gone: what needs a lock stands still, and no new
+    /// dlm_controld takes them over.
+    #[serde(default)]
+    pub deserted: bool,
 }
 
 impl Stack {

@@ -44,6 +44,10 @@ impl Agent {
         if mine {
             self.link.unheard = self.link.unheard.saturating_sub(1);
             self.link.deaf = false;
+            if matches!(message.body, Body::Hello(_)) {
+                // Also one of a view that is over: the count is of what is on its way.
+                self.exchange.outstanding = self.exchange.outstanding.saturating_sub(1);
+            }
             self.timers.cancel(Timer::Deaf);
             if self.link.unheard > 0 {
                 self.timers.set(Timer::Deaf, self.deaf_after_ms(), fx);
@@ -78,9 +82,6 @@ impl Agent {
         let mine = self.member() == Some(from);
         let exchange = &mut self.exchange;
         exchange.nonces.insert(from, hello.nonce);
-        if mine {
-            exchange.outstanding = exchange.outstanding.saturating_sub(1);
-        }
         if exchange.hellos.contains_key(&from) && !planted!(SecondHelloIsIgnored) {
             exchange.hellos.clear();
             exchange.proposed.clear();
@@ -276,7 +277,9 @@ impl Agent {
     }
 
     /// What is agreed while a Hello is on its way is not in it, and would be lost when it comes. So another one waits
-    /// until the exchange is over, and then for the end of a step, unless the step waits for us.
+    /// until the exchange is over, and then for the end of a step, unless the step waits for us. A Hello of an earlier
+    /// view counts as well: views may be equal in name, and where corosync holds messages back it is taken for one of
+    /// this view.
     fn would_be_late(&self) -> bool {
         let Some(me) = self.member() else { return false };
         let exchange = &self.exchange;

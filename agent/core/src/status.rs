@@ -83,7 +83,7 @@ impl Agent {
     pub fn health(&self) -> api::Health {
         let refused = self.state() == api::agent::State::Refused;
         let cut = self.link.up.is_none() || self.agreed.as_ref().is_some_and(|agreed| !agreed.quorate);
-        if (refused || cut) && !self.pins().is_empty() {
+        if (refused || cut || self.kernel.stack.deserted) && !self.pins().is_empty() {
             return api::Health::Crit;
         }
         if refused || cut || !self.troubles().is_empty() || !self.waits().is_empty() {

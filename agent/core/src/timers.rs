@@ -26,6 +26,8 @@ pub enum Timer {
     FenceAgain,
     /// The control device refused and may be tried again.
     ControlAgain,
+    /// The kernel is to be looked at once more.
+    LookAgain,
     /// The groups of the volumes are to be shown as they are.
     Publish,
     /// An agent that is gone has had its time to come back.

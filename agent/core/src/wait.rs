@@ -48,6 +48,8 @@ pub enum Wait {
     MountDecides { volume: VolumeId },
     /// The control device, which mounts on this stack need.
     Control { why: String },
+    /// dlm_controld is gone, and left these volumes behind.
+    Deserted { volumes: BTreeSet<VolumeId> },
     /// The fence gate of a dead node is closed.
     Fence { node: NodeId, why: String },
     /// The gate is open; the kernel has not taken the news of the death yet.
@@ -83,6 +85,7 @@ impl Wait {
             Wait::MountAfterDeath { .. } => "mount-death",
             Wait::MountDecides { .. } => "mount-decides",
             Wait::Control { .. } => "control",
+            Wait::Deserted { .. } => "dlm-controld",
             Wait::Fence { .. } => "fence",
             Wait::Buries { .. } => "death",
             Wait::Deaf => "deaf",
@@ -114,6 +117,7 @@ impl Wait {
             | Wait::MountJoins { .. }
             | Wait::MountDecides { .. }
             | Wait::Control { .. }
+            | Wait::Deserted { .. }
             | Wait::Deaf
             | Wait::Probe
             | Wait::Pinned { .. } => vec![],
@@ -154,6 +158,9 @@ impl Wait {
             Wait::MountDecides { .. } => String::new(),
             Wait::Control { .. } => {
                 "modprobe ocfs2_stack_user; ls -l /dev/ocfs2_control: no other program may hold it; tried again by itself".into()
+            }
+            Wait::Deserted { .. } => {
+                "restart this node by force (systemctl reboot -ff): a new dlm_controld refuses, and nothing unmounts them; the others go on once this node is fenced".into()
             }
             Wait::Fence { node, .. } => format!(
                 "make sure that node {node} writes no more (power it off), then: o2cpg ack-dead {node} --yes-i-am-sure={node}"
@@ -208,6 +215,10 @@ impl fmt::Display for Wait {
             Wait::MountDecides { volume } => write!(f, "what came of the mount of {volume}, whose tool is gone"),
             Wait::Control { why } if why.is_empty() => f.write_str("the handshake of the control device"),
             Wait::Control { why } => write!(f, "the control device: {why}"),
+            Wait::Deserted { volumes } => {
+                let volumes: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+                write!(f, "dlm_controld, which is gone; on this node these volumes stand still: {}", volumes.join(", "))
+            }
             Wait::Fence { node, why } => write!(f, "the fence gate of node {node}: {why}"),
             Wait::Buries { node, why } if why.is_empty() => {
                 write!(f, "this kernel to take the news of node {node}'s death")

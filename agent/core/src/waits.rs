@@ -115,6 +115,7 @@ impl Agent {
             waits.push(Wait::Kernel { what: work.kind.text() });
         }
         waits.extend(self.ring_wait());
+        waits.extend(self.deserted_wait());
         waits.extend(self.mount_waits());
         waits.extend(self.death_waits());
         waits.extend(self.dying.iter().map(|(node, by)| Wait::HeartbeatEnds { node: *node, by: *by }));

@@ -1,7 +1,7 @@
-//! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N]`.
+//! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N] [--story]`.
 //!
-//! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed. Without `--nodes`
-//! `SEED_FIRST=N SEEDS=1 cargo test -p cluster-tests --test invariants` tells its story.
+//! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed. With `--story` the
+//! smallest plan that still fails is told line by line.
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
@@ -46,7 +46,11 @@ fn main() -> ExitCode {
         println!("seed {seed}: {failure}");
     }
     for (seed, failure) in runs.failures.iter().take(SHRUNK_MAX) {
-        println!("{}", plan(*seed).shrunk(failure));
+        let smallest = plan(*seed).shrunk(failure);
+        println!("{smallest}");
+        if words.iter().any(|word| word == "--story") {
+            println!("{}", smallest.told());
+        }
     }
     ExitCode::from(u8::from(!runs.failures.is_empty()))
 }

@@ -103,6 +103,9 @@ impl Story {
 
     fn settings(&mut self, name: &str, arguments: &[&str]) -> Result<bool, String> {
         match (name, arguments) {
+            ("busy-corosync", [node, time]) => {
+                self.cluster.corosync.busy(options::number(node)?, options::time(time)?);
+            }
             ("delay-kernel", [node, time]) => {
                 let (node, time) = (options::number(node)?, options::time(time)?);
                 self.cluster.hosts.entry(node).and_modify(|host| host.kernel_delay = time);
@@ -148,6 +151,11 @@ impl Story {
             ("control", [node, word]) => {
                 let refuses = errno(word).map(|errno| errno.0);
                 self.cluster.hosts.entry(options::number(node)?).and_modify(|host| host.kernel.control_errno = refuses);
+            }
+            ("dlm-controld", [node, "ends"]) => {
+                let node = options::number(node)?;
+                let host = self.cluster.hosts.get_mut(&node).ok_or("no such node")?;
+                host.kernel.stack.deserted = !host.kernel.stack.lockspaces.is_empty();
             }
             ("kernel-mounts", [node]) => self.cluster.user_mount(options::number(node)?, true),
             ("kernel-umounts", [node]) => self.cluster.user_mount(options::number(node)?, false),

@@ -293,13 +293,15 @@ fn nothing_is_written_without_quorum(_ledger: &mut Ledger, seen: &Seen<'_>) -> O
     }
 }
 
-/// S6: it may be counted, nothing else follows from it.
+/// S6: it may be counted, nothing else follows from it. Only our own Hello that comes back lets one of this view go.
 fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    let Event::Delivered { body: Ok(message), .. } = &seen.record.event else { return Ok(()) };
+    let Event::Delivered { from, body: Ok(message) } = &seen.record.event else { return Ok(()) };
     if seen.told.is_named_by(&message.view) {
         return Ok(());
     }
+    let own_hello = from.nodeid == seen.node && matches!(message.body, Body::Hello(_));
     let acts = |effect: &&Effect| match effect {
+        Effect::Multicast(said) if own_hello => !matches!(said.body, Body::Hello(_)),
         Effect::Multicast(_) | Effect::Kernel(..) | Effect::Save(_) => true,
         Effect::Notice(notice) => matches!(notice, Notice::Table { .. } | Notice::Step { .. } | Notice::View { .. }),
         _ => false,

@@ -94,6 +94,13 @@ impl Kernel {
         KernelView { tree: Some(self.owned_tree()), mounts: Some(self.mounts()), stack: Some(self.stack.clone()) }
     }
 
+    /// Mounted on a user stack, or unmounted: the volume has a lockspace while it is mounted.
+    pub fn user_mount(&mut self, on: bool) {
+        let volume = VOLUME.parse().expect("a constant that is a volume's id");
+        self.is_user_mounted = on;
+        self.stack.lockspaces = on.then_some(volume).into_iter().collect();
+    }
+
     /// The control device is used.
     ///
     /// # Errors

@@ -224,7 +224,7 @@ impl Cluster {
 
     /// On a user stack, which needs no node tree: the kernel has mounted the volume, or it is gone again.
     pub fn user_mount(&mut self, node: u32, on: bool) {
-        self.hosts.entry(node).and_modify(|host| host.kernel.is_user_mounted = on);
+        self.hosts.entry(node).and_modify(|host| host.kernel.user_mount(on));
         self.look(node);
     }
 
