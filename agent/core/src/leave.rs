@@ -49,6 +49,12 @@ impl Agent {
         pins::of_daemon(&self.kernel, &self.tokens).into_iter().chain(self.mount_pins()).chain(legacy).collect()
     }
 
+    /// The same for somebody who asks and goes by the answer: he will not look again.
+    pub(crate) fn pins_for_sure(&self) -> BTreeSet<Pin> {
+        let busy = self.work.as_ref().map(|work| Pin::KernelBusy { work: work.kind.text() });
+        self.pins().into_iter().chain(busy).collect()
+    }
+
     fn pin_texts(&self) -> Vec<String> {
         self.pins().iter().map(Pin::to_string).collect()
     }
@@ -101,9 +107,7 @@ impl Agent {
     }
 
     pub(crate) fn answer_shutdown(&mut self, fx: &mut Effects) {
-        let mut pins = self.pin_texts();
-        // Nobody can look at the kernel meanwhile: something may have been mounted since.
-        pins.extend(self.work.as_ref().map(|work| format!("this node's kernel is busy: {}", work.kind.text())));
+        let pins: Vec<String> = self.pins_for_sure().iter().map(Pin::to_string).collect();
         let yes = pins.is_empty() || planted!(ShutdownIsFine);
         fx.push(Effect::AnswerShutdown(if yes { ShutdownVerdict::Yes } else { ShutdownVerdict::No }));
         fx.notice(Notice::ShutdownAnswered { yes, pins });

@@ -29,6 +29,8 @@ pub enum Pin {
     Service { uuid: String, service: String },
     /// Its death is not handled yet.
     NotBuried,
+    /// Its kernel is at work, and nobody can look at it meanwhile: something may have been mounted since.
+    KernelBusy { work: String },
     /// A client of the legacy service has this group, `LEVEL:NAME`.
     LegacyGroup(String),
     /// A person set it.
@@ -47,6 +49,7 @@ impl Pin {
             Pin::MountInFlight { .. } => "mounting",
             Pin::Service { .. } => "service",
             Pin::NotBuried => "death",
+            Pin::KernelBusy { .. } => "kernel",
             Pin::LegacyGroup(_) => "legacy-group",
             Pin::OperatorToken(_) => "token",
         }
@@ -60,6 +63,7 @@ impl Pin {
             Pin::RegionActive { .. } => "stop the regions: ocfs2_hb_ctl -K",
             Pin::MountInFlight { .. } => "let the mounts under way end",
             Pin::Service { .. } => "let the tools that use volumes end",
+            Pin::KernelBusy { .. } => "ask again when the kernel has answered",
             Pin::LegacyGroup(_) => "let the programs that speak libgroup leave their groups",
             Pin::OperatorToken(_) => "remove the pins by hand: o2cpg unpin, or end the program that holds on",
             Pin::Alive | Pin::Configured | Pin::NotBuried => "see o2cpg status",
@@ -83,6 +87,7 @@ impl fmt::Display for Pin {
             Pin::MountInFlight { uuid, device, service } => write!(f, "{service} is mounting {device} ({uuid})"),
             Pin::Service { uuid, service } => write!(f, "{service} uses volume {uuid}"),
             Pin::NotBuried => f.write_str("its death is not handled yet"),
+            Pin::KernelBusy { work } => write!(f, "this node's kernel is busy: {work}"),
             Pin::LegacyGroup(name) => write!(f, "a client has legacy group {name}"),
             Pin::OperatorToken(text) => write!(f, "pinned by hand: {text}"),
         }

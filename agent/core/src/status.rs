@@ -275,7 +275,7 @@ impl Agent {
     /// May this daemon end, and if not, what to do.
     #[must_use]
     pub fn can_stop(&self) -> api::CanStop {
-        let pins = self.pins();
+        let pins = self.pins_for_sure();
         let mounts: Vec<&str> = self.kernel.mounts.iter().map(|mount| mount.path.as_str()).collect();
         let advice = match (pins.is_empty(), mounts.is_empty()) {
             (true, _) => String::new(),
