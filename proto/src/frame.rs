@@ -16,7 +16,7 @@ use crate::{
 pub const MAGIC: [u8; 4] = *b"o2cp";
 /// Length of the preamble in bytes.
 pub const PREAMBLE_LEN: usize = 8;
-/// Longest message in bytes, preamble included. The largest Hello that the other bounds allow needs 60 KiB.
+/// Longest message in bytes, preamble included. The largest Hello that the other bounds allow needs nearly all of it.
 pub const MESSAGE_LEN_MAX: usize = 64 * 1024;
 
 /// Preamble of a message that takes `version` to read.

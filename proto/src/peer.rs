@@ -156,6 +156,9 @@ pub struct Hello {
     pub cut_off: bool,
     /// In use on its node, or about to be.
     pub volumes: BTreeSet<VolumeId>,
+    /// Nodes that died with volumes in use, whose fence gate is still closed.
+    #[serde(default)]
+    pub unfenced: Vec<u32>,
 }
 
 /// An OCFS2 volume: the 16 bytes of its superblock's uuid. Shown as 32 capital hex digits, as the tools write it.

@@ -58,11 +58,11 @@ fn hello() -> impl Strategy<Value = Hello> {
     let facts = (incarnation, any::<u64>(), vec(any::<u8>(), 0..64), identity, any::<[bool; 4]>(), ".{0,16}");
     let state =
         (proptest::option::of(table()), vec(entry(), 0..4), proptest::option::of(previous), live(), vec(absent, 0..4));
-    let state = (state, volumes());
+    let state = (state, volumes(), vec(any::<u32>(), 0..4));
     (facts, state).prop_map(
         |(
             (incarnation, nonce, handshake, identity, [local, quorate, incomplete, cut_off], release),
-            ((table, held, previous, live, absent), volumes),
+            ((table, held, previous, live, absent), volumes, unfenced),
         )| Hello {
             incarnation,
             nonce,
@@ -79,6 +79,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             incomplete,
             cut_off,
             volumes,
+            unfenced,
         },
     )
 }

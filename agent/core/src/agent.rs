@@ -245,6 +245,7 @@ impl Agent {
             // Of an earlier boot: those who died since were buried with our own kernel.
             let uses = saved.volumes.iter().filter(|_| saved.boot_id == started.boot_id);
             self.uses = uses.map(|(node, volumes)| (NodeId(*node), volumes.clone())).collect();
+            self.deaths_again(saved, started.boot_id);
             self.boots = saved.boots.iter().map(|(node, boot)| (NodeId(*node), *boot)).collect();
         }
         self.kernel.see(started.kernel.clone());

@@ -11,10 +11,11 @@ use crate::event::{ControlOp, KernelRefusal};
 use crate::ids::{Member, NodeId, OpId, Tick};
 use crate::notice::Notice;
 use crate::policy::Fence;
+use crate::saved::{Saved, SavedDeath};
 use crate::timers::Timer;
 use crate::wait::Wait;
 use proto::handshake::Blocks;
-use proto::peer::{Body, Fenced, VolumeId};
+use proto::peer::{Body, Fenced, Hello, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,9 @@ pub struct Death {
     pub since: Tick,
     /// What it used.
     pub volumes: BTreeSet<VolumeId>,
+    /// We were not there when it died, and do not know what it used: it may be any volume.
+    #[serde(default)]
+    pub learned: bool,
     /// Who opened the gate.
     pub fenced_by: Option<String>,
     /// Who has said so on this node: told again in each view until all know.
@@ -44,6 +48,18 @@ pub struct Death {
     pub fence_from: Tick,
     /// Why the gate is still closed.
     pub why: String,
+}
+
+impl Death {
+    /// Whether it may have used this volume.
+    #[must_use]
+    pub fn concerns(&self, volume: VolumeId) -> bool {
+        self.learned || self.volumes.contains(&volume)
+    }
+
+    pub(crate) fn saved(&self) -> SavedDeath {
+        SavedDeath { volumes: self.volumes.clone(), learned: self.learned, fenced_by: self.fenced_by.clone() }
+    }
 }
 
 /// The control device.
@@ -74,6 +90,44 @@ impl Agent {
     pub(crate) fn find_the_dead(&mut self) {
         let gone: Vec<NodeId> = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node)).collect();
         gone.into_iter().for_each(|node| self.node_died(node));
+    }
+
+    /// After a start: the deaths that were not handled when the daemon ended. Those of another boot were buried with our
+    /// own kernel.
+    pub(crate) fn deaths_again(&mut self, saved: &Saved, boot_id: [u8; 16]) {
+        let why = self.gate_word();
+        let deaths = saved.deaths.iter().filter(|_| saved.boot_id == boot_id).map(|(node, saved)| {
+            let SavedDeath { volumes, learned, fenced_by } = saved.clone();
+            (
+                NodeId(*node),
+                Death { since: self.now, volumes, learned, fenced_by, why: why.clone(), ..Death::default() },
+            )
+        });
+        self.deaths = deaths.collect();
+    }
+
+    /// The dead that may still write, for those who were not there.
+    pub(crate) fn unfenced(&self) -> Vec<u32> {
+        self.deaths.iter().filter(|(_, death)| !self.is_gate_open(death)).map(|(node, _)| node.0).collect()
+    }
+
+    /// A joiner takes over what the others wait for, and drops it again when none of them waits for it any more.
+    pub(crate) fn learn_of_deaths(&mut self) {
+        let (Some(agreed), Some(me)) = (&self.agreed, self.member()) else { return };
+        let others: Vec<&Hello> =
+            agreed.established().iter().filter(|it| **it != me).filter_map(|it| agreed.hellos.get(it)).collect();
+        let told: BTreeSet<NodeId> =
+            others.iter().flat_map(|hello| &hello.unfenced).map(|node| NodeId(*node)).collect();
+        let joins = agreed.hellos.get(&me).is_some_and(|own| !own.local);
+        let waited_for = |node: &NodeId| told.contains(node) || others.is_empty() && agreed.of_node(*node).is_none();
+        self.deaths.retain(|node, death| !death.learned || death.fenced_by.is_some() || waited_for(node));
+        if !joins || self.policy.fence == Fence::None {
+            return;
+        }
+        for node in told.into_iter().filter(|node| !self.view.in_ring(*node)).collect::<Vec<_>>() {
+            let death = Death { since: self.now, learned: true, why: self.gate_word(), ..Death::default() };
+            self.deaths.entry(node).or_insert(death);
+        }
     }
 
     fn gate_word(&self) -> String {
@@ -113,6 +167,7 @@ impl Agent {
                 let by = death.fenced_by.clone().unwrap_or_default();
                 self.deaths.remove(&node);
                 fx.notice(Notice::Buried { node, by, after_ms });
+                self.keep_uses(fx);
             } else if self.kernel.stack.control && !self.control_is_busy() {
                 let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 }).collect();
                 self.control_op(Some(node), downs, fx);
@@ -170,6 +225,7 @@ impl Agent {
                 if let Some(death) = self.deaths.remove(&node) {
                     let by = death.fenced_by.unwrap_or_default();
                     fx.notice(Notice::Buried { node, by, after_ms: self.now.since(death.since) });
+                    self.keep_uses(fx);
                 }
             }
             (Ok(()), None) => {
@@ -225,6 +281,7 @@ impl Agent {
             let by = format!("{} on node {}", fenced.by, from.nodeid);
             fx.notice(Notice::FenceOpened { node, by: by.clone() });
             death.fenced_by = Some(by);
+            self.keep_uses(fx);
         }
     }
 

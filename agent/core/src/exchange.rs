@@ -136,6 +136,7 @@ impl Agent {
         self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
+        self.learn_of_deaths();
         self.keep_uses(fx);
         self.tell_fenced_again();
         self.keep_table(fx);
@@ -161,6 +162,7 @@ impl Agent {
             written: self.kernel.written.clone(),
             volumes: self.uses.iter().map(|(node, volumes)| (node.0, volumes.clone())).collect(),
             boots: self.boots.iter().map(|(node, boot)| (node.0, *boot)).collect(),
+            deaths: self.deaths.iter().map(|(node, death)| (node.0, death.saved())).collect(),
         })));
     }
 
@@ -315,6 +317,7 @@ impl Agent {
             incomplete: self.found.conflict.is_some() || self.kernel.unreadable().is_some(),
             cut_off: self.cut_off && live.is_live(),
             volumes: self.volumes_here(),
+            unfenced: self.unfenced(),
         })
     }
 

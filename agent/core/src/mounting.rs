@@ -319,8 +319,7 @@ impl Agent {
         if !ready || !self.uses_here(volume) {
             return Err(Wait::MountJoins { volume });
         }
-        if let Some(node) = self.deaths.iter().find(|(_, death)| death.volumes.contains(&volume)).map(|(node, _)| *node)
-        {
+        if let Some(node) = self.deaths.iter().find(|(_, death)| death.concerns(volume)).map(|(node, _)| *node) {
             return Err(Wait::MountAfterDeath { volume, node });
         }
         if self.kernel.stack.needs_control() && !self.kernel.stack.control {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The form that this release writes. It reads every older one: what those lack has its default.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Written before each kernel change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,20 @@ pub struct Saved {
     /// The last boot of each of those nodes: whether one that comes back was off in between.
     #[serde(default, with = "crate::pairs")]
     pub boots: BTreeMap<u32, [u8; 16]>,
+    /// Deaths that were not handled yet.
+    #[serde(default, with = "crate::pairs")]
+    pub deaths: BTreeMap<u32, SavedDeath>,
+}
+
+/// What must not be forgotten of a death: to end it halfway would leave volumes standing still.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedDeath {
+    /// What the node used.
+    pub volumes: BTreeSet<VolumeId>,
+    /// We were not there.
+    pub learned: bool,
+    /// Who opened the fence gate.
+    pub fenced_by: Option<String>,
 }
 
 fn first() -> u32 {

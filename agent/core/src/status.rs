@@ -318,7 +318,7 @@ impl Agent {
     /// A volume as a group of the nodes that use it.
     fn volume_group(&self, volume: proto::peer::VolumeId) -> api::Group {
         let members: Vec<u32> = self.members_of(volume).into_iter().map(|node| node.0).collect();
-        let dead = self.deaths.iter().find(|(_, death)| death.volumes.contains(&volume));
+        let dead = self.deaths.iter().find(|(_, death)| death.concerns(volume));
         let attempt = self.volumes.attempts.get(&volume);
         let (state, since) = match (dead, attempt) {
             (Some((_, death)), _) => ("recovering", death.since),

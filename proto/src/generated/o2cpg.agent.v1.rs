@@ -97,6 +97,9 @@ pub struct Hello {
     /// in use on this node; absent: none
     #[prost(message, optional, tag = "16")]
     pub volumes: ::core::option::Option<Volumes>,
+    /// nodeids: died with volumes in use, and nobody has confirmed that they write no more
+    #[prost(uint32, repeated, tag = "17")]
+    pub unfenced: ::prost::alloc::vec::Vec<u32>,
     #[prost(oneof = "hello::Identity", tags = "4, 5")]
     pub identity: ::core::option::Option<hello::Identity>,
 }

@@ -85,6 +85,7 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
         incomplete: hello.incomplete,
         cut_off: hello.cut_off,
         volumes: optional("volumes", hello.volumes, volumes)?.unwrap_or_default(),
+        unfenced: list("unfenced", hello.unfenced, limits::UNFENCED_MAX, Ok)?,
     })
 }
 

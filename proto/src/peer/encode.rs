@@ -69,6 +69,7 @@ fn hello(hello: &Hello) -> wire::Hello {
         incomplete: hello.incomplete,
         cut_off: hello.cut_off,
         volumes: (!hello.volumes.is_empty()).then(|| volumes(&hello.volumes)),
+        unfenced: hello.unfenced.iter().copied().take(limits::UNFENCED_MAX).collect(),
     }
 }
 

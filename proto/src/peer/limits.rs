@@ -11,6 +11,8 @@ pub const MEMBERS_MAX: usize = 256;
 pub const ENTRIES_MAX: usize = 255;
 /// Nodes of the ring whose agent is gone.
 pub const ABSENT_MAX: usize = 256;
+/// Dead nodes whose fence gate is closed. More are left out: one is enough to hold a joiner's mounts.
+pub const UNFENCED_MAX: usize = 64;
 /// Volumes in use on one node. o2cb's disk heartbeat knows at most 32 regions; the user stack has no bound of its own.
 pub const VOLUMES_MAX: usize = 256;
 /// Bytes of a node's name. Source: linux fs/ocfs2/cluster/ocfs2_nodemanager.h, O2NM_MAX_NAME_LEN.

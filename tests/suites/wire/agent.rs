@@ -54,6 +54,7 @@ fn hello() -> Message {
         incomplete: true,
         cut_off: true,
         volumes: std::collections::BTreeSet::new(),
+        unfenced: Vec::new(),
     };
     message(Body::Hello(hello.into()))
 }
@@ -76,6 +77,7 @@ fn blank(boot_id: [u8; 16], unfit: &str) -> Hello {
         incomplete: false,
         cut_off: false,
         volumes: std::collections::BTreeSet::new(),
+        unfenced: Vec::new(),
     }
 }
 
@@ -108,6 +110,7 @@ fn hello_max() -> Message {
         incomplete: true,
         cut_off: true,
         volumes: std::collections::BTreeSet::new(),
+        unfenced: Vec::new(),
     };
     let members = vec![(Member { nodeid: u32::MAX, pid: u32::MAX }, u64::MAX)];
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }
@@ -117,6 +120,14 @@ fn hello_volumes() -> Message {
     let mut message = hello_unfit();
     if let Body::Hello(hello) = &mut message.body {
         hello.volumes = [VOLUME].into();
+    }
+    message
+}
+
+fn hello_unfenced() -> Message {
+    let mut message = hello_unfit();
+    if let Body::Hello(hello) = &mut message.body {
+        hello.unfenced = vec![3, 300];
     }
     message
 }
@@ -172,6 +183,7 @@ fn cases() -> Vec<(&'static str, Message)> {
         ("volumes", message(Body::Volumes([VOLUME, OTHER_VOLUME].into()))),
         ("volumes-none", message(Body::Volumes([].into()))),
         ("hello-volumes", hello_volumes()),
+        ("hello-unfenced", hello_unfenced()),
         ("fenced", message(Body::Fenced(Fenced { nodeid: 3, by: "the fence program".into() }))),
     ]
 }
