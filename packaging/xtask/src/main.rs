@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people at a terminal")]
 
 mod bench;
+mod chaos;
 mod codegen;
 mod demo;
 mod error;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Args),
     /// Measures, and prints the table of ratios
     Bench(bench::Args),
+    /// Seeded faults on real corosync or real kernels, and what held: `./x chaos --minutes 10 --seed 1`
+    Chaos(chaos::Args),
     /// Clusters of namespaces or real kernels on this machine: `./x lab help`
     Lab(lab::Args),
     /// Generates proto/src/generated from proto/*.proto
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Codegen(args) => codegen::run(&args),
     };

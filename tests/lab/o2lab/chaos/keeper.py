@@ -1,0 +1,102 @@
+"""Starts again what has ended, as init and a service manager would, unless a fault holds it down."""
+import glob
+import os
+import shutil
+import threading
+from collections import Counter
+
+from ..errors import LabError
+from .programs import AGENT, COROSYNC
+
+RECORDER = "/run/o2cpg/recorder"
+SAVE_S = 20
+
+
+class Keeper:
+    """Of one lab. Each node is kept by one thread at a time."""
+
+    def __init__(self, lab, programs, work, log):
+        self.lab, self.programs, self.work, self.log = lab, programs, work, log
+        self.held = Counter()
+        self.lock = threading.Lock()
+        self.boots = threading.Lock()
+        self.saved = Counter()          # recordings kept so far, by node
+        self.restarts = Counter()       # what had ended without a fault of ours holding it: name → how often
+
+    def hold(self, node, name):
+        with self.lock:
+            self.held[node, name] += 1
+
+    def release(self, node, name):
+        with self.lock:
+            self.held[node, name] = max(0, self.held[node, name] - 1)
+
+    def release_all(self):
+        with self.lock:
+            self.held.clear()
+
+    def is_held(self, node, name):
+        return self.held[node, name] > 0
+
+    def keep(self, node):
+        """True if everything that should run does."""
+        if self.is_held(node, "node") or self.is_held(node, "paused"):
+            return False
+        if not self.lab.processes.alive(node):
+            self.boot(node)
+        alive = self.programs.alive(node)
+        missing = [name for name in (COROSYNC, AGENT) if name not in alive]
+        for name in missing:
+            if not self.is_held(node, name):
+                self.start(node, name)
+        if not missing:
+            self.work.keep(node, alive, self.is_held)
+        return not missing
+
+    def boot(self, node):
+        self.log.note("keeper: node %d boots" % node)
+        with self.boots:
+            self.lab.start(node, corosync=False)
+
+    def start(self, node, name):
+        """One that does not start, since its former life still holds something, is tried again soon."""
+        try:
+            if name == COROSYNC:
+                self.lab.corosync.start(node)
+            else:
+                self.save_recording(node)
+                self.lab.agent.start(node, self.work.config)
+            self.restarts[name] += 1
+            self.log.note("keeper: node %d: %s started" % (node, name))
+        except LabError as error:
+            self.log.note("keeper: node %d: %s does not start: %s" % (node, name, error))
+
+    # ---- recordings -----------------------------------------------------------
+
+    def folder(self, node):
+        folder = os.path.join(self.lab.state.node_share(node), "recordings")
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    def _next_name(self, node):
+        """Each life of a daemon has begun a file of its own."""
+        self.saved[node] += 1
+        return "%s/%05d.jsonl" % (self.folder(node), self.saved[node])
+
+    def save_recording(self, node):
+        """The recording of the life that has ended, from where the next would write over it."""
+        if self.programs.is_ns:
+            return self.save_recording_from_host(node)
+        inside = "/lab/node%d/recordings/%s" % (node, os.path.basename(self._next_name(node)))
+        words = 'f=$(ls -t %s/*.jsonl 2>/dev/null | head -n 1); [ -z "$f" ] || cp "$f" %s' % (RECORDER, inside)
+        self.lab.remote.call(node, ["sh", "-c", words], SAVE_S)
+
+    def save_recording_from_host(self, node):
+        """The same before a power cut, through the node's process 1. A guest takes its memory with it."""
+        leader = self.lab.processes.leader(node)
+        if not self.programs.is_ns or leader is None:
+            return
+        files = glob.glob("/proc/%d/root%s/*.jsonl" % (leader, RECORDER))
+        if files:
+            newest = max(files, key=os.path.getmtime)
+            shutil.copy(newest, self._next_name(node))

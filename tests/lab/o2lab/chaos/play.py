@@ -1,0 +1,200 @@
+"""One run: rounds of faults on one lab, each healed and measured; then everything that was written down is checked."""
+import queue
+import threading
+import time
+
+from .. import ocfs2
+from ..errors import LabError
+from ..scenario import Cluster
+from . import checks, schedule
+from .faults import Faults
+from .keeper import Keeper
+from .programs import CLIENT, Programs
+from .report import Figures
+from .workload import Asker, Clients, Writers
+
+ROUND_S = {"ns": 60, "uml": 150}
+CONVERGE_S = 10         # what is promised
+PATIENCE_S = 30         # what is waited, to tell late from never
+KEEP_S = {"ns": 0.3, "uml": 2.0}
+READY_S = 60
+HEAL_S = 60
+
+# Short times: more happens in a minute. Without send_join five corosyncs on two cores can answer each other's join messages
+# for ever: what they read then is older than `consensus`, and no ring is formed again (seen for 80 s, until it was ended).
+NAMESPACES = Cluster(5, "ns", conf=(("totem.token", "400"), ("totem.token_coefficient", "50"),
+                                    ("totem.consensus", "600"), ("totem.send_join", "10")))
+NETWORK = 0             # the worker of what belongs to no node
+
+
+class Worker(threading.Thread):
+    """Does what is due on one node, in order, and keeps the node running in between."""
+
+    def __init__(self, node, run):
+        super().__init__(daemon=True)
+        self.node, self.run_ = node, run
+        self.due = queue.Queue()
+        self.is_idle = threading.Event()
+
+    def run(self):
+        pause_s = KEEP_S[self.run_.kind]
+        kept_at = 0.0
+        while not self.run_.is_over.is_set():
+            try:
+                todo = self.due.get(timeout=pause_s)
+            except queue.Empty:
+                todo = None
+            self.is_idle.clear()
+            if todo:
+                todo()
+                self.due.task_done()
+            if self.node != NETWORK and time.monotonic() - kept_at >= pause_s:
+                self.run_.guarded("keeping node %d" % self.node, lambda: self.run_.keeper.keep(self.node))
+                kept_at = time.monotonic()
+            self.is_idle.set()
+
+
+class Run:
+    """The state of one run. `play` raises checks.Broken at the first thing that does not hold."""
+
+    def __init__(self, lab, words, log):
+        self.lab, self.words, self.log = lab, words, log
+        self.kind, self.nodes = words.kind, list(range(1, words.nodes + 1))
+        self.figures = Figures()
+        self.is_over = threading.Event()
+        self.lasting = set()            # faults under way
+        self.workers = {}
+
+    def play(self):
+        self.up()
+        rounds = max(1, round(60 * self.words.minutes / self.words.round_s))
+        try:
+            for number in range(self.words.first_round, self.words.first_round + rounds):
+                self.round(number)
+        finally:
+            self.asker.stop()
+            self.is_over.set()
+            for worker in self.workers.values():
+                worker.join(HEAL_S)
+        self.work.stop()
+        return self.verdict()
+
+    def up(self):
+        cluster = NAMESPACES if self.kind == "ns" else ocfs2.VOLUME_FOR_THREE
+        Cluster(**{**vars(cluster), "nodes": len(self.nodes)}).up(self.lab)
+        self.lab.share(*self.words.shared, into="bin")
+        self.programs = Programs(self.lab)
+        self.work = (Clients if self.kind == "ns" else Writers)(self.lab, self.programs)
+        self.keeper = Keeper(self.lab, self.programs, self.work, self.log)
+        self.faults = Faults(self.lab, self.programs, self.keeper)
+        self.asker = Asker(self.lab, self.nodes, self.keeper, self.log)
+        self.workers = {node: Worker(node, self) for node in [NETWORK] + self.nodes}
+        for worker in self.workers.values():
+            worker.start()
+        self.work.rest()
+        self.until_settled(READY_S)
+        self.keeper.restarts.clear()
+        self.asker.start()
+
+    # ---- a round --------------------------------------------------------------
+
+    def round(self, number):
+        drawn = schedule.faults(self.words.seed, number, self.kind, len(self.nodes), self.words.round_s)
+        listed = "\n".join(map(str, drawn))
+        self.log.keep("round-%d.txt" % number, listed + "\n")
+        self.log.note("round %d\n%s" % (number, listed))
+        if self.words.show:
+            print(listed)
+        self.work.go_on()
+        began = time.monotonic()
+        self.break_things(drawn, began)
+        self.figures.fault_s += time.monotonic() - began
+        took = self.heal(number)
+        self.figures.converged_s.append(took)
+        self.log.say("round %d: %d drawn (%s), %.0f faults a minute, converged in %.1f s" % (
+            number, len(drawn), schedule.digest(drawn), self.figures.rate(), took))
+        if took > CONVERGE_S:
+            raise checks.Broken("round %d: converged %.1f s after the last fault, not within %d s" % (
+                number, took, CONVERGE_S))
+        self.look(number)
+
+    def break_things(self, drawn, began):
+        """Hands every beginning and end to its worker at its time; returns when all have ended."""
+        deeds = [(fault.at_s, 1, fault.number, fault) for fault in drawn]
+        deeds += [(fault.at_s + fault.lasts_s, 0, fault.number, fault) for fault in drawn]
+        for at_s, begins, _, fault in sorted(deeds, key=lambda deed: deed[:3]):
+            time.sleep(max(0.0, began + at_s - time.monotonic()))
+            worker = self.workers[fault.where[0] if fault.kind.nodes else NETWORK]
+            worker.due.put(lambda fault=fault, begins=begins: (self.begin if begins else self.end)(fault))
+        for worker in self.workers.values():
+            worker.due.join()
+
+    def begin(self, fault):
+        others = len(self.lasting)
+        self.lasting.add(fault)
+        broke = self.guarded("begin of %s" % fault, lambda: self.faults.begin(fault))
+        self.log.note("begin %s%s" % (fault, "" if broke else "   (nothing)"))
+        if fault.kind.is_fault and broke:
+            self.figures.begun(fault.kind.name, others)
+        elif fault.kind.is_fault:
+            self.figures.found_nothing()
+
+    def end(self, fault):
+        self.guarded("end of %s" % fault, lambda: self.faults.end(fault))
+        self.lasting.discard(fault)
+        self.log.note("end   %s" % fault)
+
+    def guarded(self, what, todo):
+        """A node that is off, or resets itself, refuses what a fault or the keeper wants of it: noted, and tried again."""
+        try:
+            return todo()
+        except (LabError, OSError) as error:
+            self.log.note("%s: %s" % (what, error))
+            return False
+
+    def heal(self, number):
+        """Whatever lasts has ended by now; makes sure of it, and waits until all is well. Returns the seconds it took."""
+        self.lab.heal()
+        self.work.rest()
+        return self.until_settled(PATIENCE_S, "round %d: " % number)
+
+    def until_settled(self, seconds, where=""):
+        began = time.monotonic()
+        while True:
+            trouble = checks.unsettled(self.lab, self.programs, self.nodes, self.kind == "ns")
+            took = time.monotonic() - began
+            if trouble is None:
+                return took
+            self.log.note("not yet: %s" % trouble)
+            if took > seconds:
+                raise checks.Broken("%snot settled within %d s: %s" % (where, seconds, trouble))
+            time.sleep(0.1)
+
+    def look(self, number):
+        """What can be seen at once."""
+        checks.logs(self.lab, self.nodes)
+        if self.asker.unanswered:
+            raise checks.Broken("round %d: %s" % (number, self.asker.unanswered[0]))
+
+    # ---- the end --------------------------------------------------------------
+
+    def verdict(self):
+        """Everything that was written down. Returns lines for the person."""
+        said = list(self.figures.lines())
+        if self.kind == "uml":
+            from . import disk
+            said += disk.checked(self.lab, self.nodes, self.work)
+        for node in self.nodes:
+            self.programs.signal(node, CLIENT, 9)
+            self.keeper.save_recording(node)
+        found = checks.recordings(self.lab, self.nodes)
+        files = [path for paths in found.values() for path in paths]
+        events = checks.replayed(self.words.o2cpg, files)
+        said.append("%d lives of daemons with %d events replayed: the same effects" % (len(files), events))
+        said.append(checks.judged(self.words.judge, found))
+        if self.kind == "ns":
+            said.append("clients heard %d words, each group in one order" % checks.clients(self.lab, self.nodes))
+        checks.logs(self.lab, self.nodes)
+        ended = ", ".join("%s %d" % item for item in sorted(self.keeper.restarts.items()))
+        said.append("%d questions answered or refused; started again: %s" % (self.asker.asked, ended or "nothing"))
+        return said
