@@ -178,7 +178,7 @@ impl Hands {
         while let Some(&(node, why)) = self.kills.front() {
             match self.glue.kill_node(cpg_glue::NodeId(node.0), reason(why)) {
                 Ok(()) => {
-                    error!(%node, reason = reason(why), "groupd has this node killed");
+                    warn!(%node, reason = reason(why), "groupd has this node killed");
                     self.journal.say(format_args!("kill {node} {}", reason(why)));
                     self.killing += 1;
                 }

@@ -37,7 +37,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 /// The abstract name of the client socket.
 pub const SOCKET: &str = "groupd_socket";
@@ -91,30 +91,34 @@ pub enum Error {
 struct Place {
     listener: Rc<UnixListener>,
     last_client: Rc<Cell<u64>>,
-    /// Told the groups of clients whenever they change.
-    tell: Box<dyn Fn(Vec<String>)>,
+    /// Told the groups of clients whenever they change, if anybody wants to know.
+    tell: Option<Box<dyn Fn(Vec<String>)>>,
     told: Cell<(usize, CpgId)>,
 }
 
 impl Place {
-    fn take(name: &str, tell: impl Fn(Vec<String>) + 'static) -> Result<Place, Error> {
+    fn take(name: &str, tell: Option<Box<dyn Fn(Vec<String>)>>) -> Result<Place, Error> {
         let listener = clients::listen(name).map_err(|source| Error::Socket { name: name.to_owned(), source })?;
         let told = Cell::new((0, CpgId::CONTROL));
-        Ok(Place { listener, last_client: Rc::default(), tell: Box::new(tell), told })
+        Ok(Place { listener, last_client: Rc::default(), tell, told })
     }
 
     /// Says which groups there are, if that has changed.
     fn tell(&self, machine: &Machine) {
         let census = machine.census();
-        if self.told.replace(census) != census {
-            (self.tell)(machine.keys().map(ToString::to_string).collect());
+        if self.told.replace(census) != census
+            && let Some(tell) = &self.tell
+        {
+            tell(machine.keys().map(ToString::to_string).collect());
         }
     }
 
     /// There are none any more.
     fn clear(&self) {
-        if self.told.replace((0, CpgId::CONTROL)).0 > 0 {
-            (self.tell)(Vec::new());
+        if self.told.replace((0, CpgId::CONTROL)).0 > 0
+            && let Some(tell) = &self.tell
+        {
+            tell(Vec::new());
         }
     }
 }
@@ -128,7 +132,7 @@ pub(crate) struct Service {
 /// Listens at once, and serves whenever corosync is there. `tell` hears the names of all groups whenever they change.
 pub(crate) fn serve(options: Options, tell: impl Fn(Vec<String>) + 'static) -> Result<Service, Error> {
     more_descriptors();
-    let place = Place::take(&options.socket, tell)?;
+    let place = Place::take(&options.socket, Some(Box::new(tell)))?;
     let (orders, taken) = mpsc::channel(1);
     Ok(Service { orders, lives: spawn_local(lives(options, place, taken)) })
 }
@@ -164,7 +168,8 @@ async fn lives(options: Options, place: Place, mut orders: mpsc::Receiver<Order>
         match exit {
             Exit::Asked => return,
             Exit::CorosyncLost => info!("groupd's clients are dropped: corosync is gone"),
-            Exit::MergedWithoutQuorum | Exit::Overwhelmed => error!(?exit, "groupd's clients are dropped"),
+            Exit::MergedWithoutQuorum => warn!("groupd's clients are dropped: others went on while we had no quorum"),
+            Exit::Overwhelmed => error!("groupd's clients are dropped: more changes at once than can be kept"),
         }
         tokio::time::sleep(NEXT_LIFE).await;
     }
