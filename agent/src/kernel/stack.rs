@@ -4,37 +4,48 @@ use super::Choice;
 use agent_core::event::Stack;
 use proto::peer::VolumeId;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// Lockspaces that are looked at; more volumes than that are not served.
 const LOCKSPACES_MAX: usize = 4096;
+/// The abstract socket of dlm_controld, as proc(5) lists it.
+const DLM_CONTROLD: &str = " @dlmc_sock";
 
 /// Where to look.
 pub(super) struct Place {
     sys: PathBuf,
     configfs: PathBuf,
+    sockets: PathBuf,
 }
 
 impl Place {
-    /// The model's directory may hold the same files below `sys` and `config`.
+    /// The model's directory may hold the same files below `sys` and `config`, and `sockets`.
     pub(super) fn of(choice: &Choice) -> Place {
         match choice {
-            Choice::Kernel(root) => {
-                Place { sys: "/sys".into(), configfs: root.parent().unwrap_or(Path::new("/")).to_owned() }
+            Choice::Kernel(root) => Place {
+                sys: "/sys".into(),
+                configfs: root.parent().unwrap_or(Path::new("/")).to_owned(),
+                sockets: "/proc/net/unix".into(),
+            },
+            Choice::Model(folder) => {
+                Place { sys: folder.join("sys"), configfs: folder.join("config"), sockets: folder.join("sockets") }
             }
-            Choice::Model(folder) => Place { sys: folder.join("sys"), configfs: folder.join("config") },
         }
     }
 
     /// A file that is not there is a part that is not loaded.
     pub(super) fn read(&self, control: bool) -> Stack {
+        let lockspaces = lockspaces(&self.sys.join("kernel/dlm"));
+        let deserted = !lockspaces.is_empty() && is_deserted(&self.sockets);
         Stack {
             label: text(&self.sys.join("fs/ocfs2/cluster_stack")).unwrap_or_default(),
             recovers_by_itself: text(&self.configfs.join("dlm/cluster/recover_callbacks")).map(|text| text != "0"),
             locking: text(&self.sys.join("fs/ocfs2/max_locking_protocol")).and_then(|text| locking(&text)),
-            lockspaces: lockspaces(&self.sys.join("kernel/dlm")),
+            lockspaces,
             control,
+            deserted,
         }
     }
 }
@@ -53,6 +64,15 @@ fn locking(text: &str) -> Option<(u8, u8)> {
 fn lockspaces(folder: &Path) -> BTreeSet<VolumeId> {
     let entries = fs::read_dir(folder).into_iter().flatten().take(LOCKSPACES_MAX);
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Whether nobody listens where dlm_controld does as long as it lives. The kernel does not show whether somebody drives
+/// its lockspaces, and connecting would have dlm_controld wait for us. A list that cannot be read says nothing.
+fn is_deserted(sockets: &Path) -> bool {
+    File::open(sockets).is_ok_and(|file| {
+        let mut lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+        !lines.any(|line| line.ends_with(DLM_CONTROLD.as_bytes()))
+    })
 }
 
 #[cfg(test)]
@@ -85,5 +105,24 @@ mod tests {
         assert!(stack.needs_control());
         write("config/dlm/cluster/recover_callbacks", "1\n");
         assert!(!place.read(false).needs_control());
+    }
+
+    #[test]
+    fn lockspaces_without_dlm_controld_are_deserted() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::of(&Choice::Model(dir.path().to_owned()));
+        let line = |name: &str| format!("0000000063ab242e: 00000002 00000000 00010000 0001 01   135 {name}\n");
+        let sockets = |names: &[&str]| {
+            let text: String = names.iter().map(|name| line(name)).collect();
+            fs::write(dir.path().join("sockets"), text).unwrap();
+        };
+        sockets(&["@dlmc_query_sock"]);
+        assert!(!place.read(false).deserted, "no lockspace, nobody missing");
+        fs::create_dir_all(dir.path().join("sys/kernel/dlm/A0000000000000000000000000000000")).unwrap();
+        assert!(place.read(false).deserted);
+        sockets(&["@dlmc_query_sock", "@dlmc_sock"]);
+        assert!(!place.read(false).deserted);
+        fs::remove_file(dir.path().join("sockets")).unwrap();
+        assert!(!place.read(false).deserted, "what cannot be read says nothing");
     }
 }

@@ -64,6 +64,8 @@ MKFS = ("-b", "4096", "-C", "4096", "-N", "4", "-J", "size=4M", "-L", "shared",
         "--cluster-stack=" + LABEL, "--cluster-name=lab")
 CLUSTER = Cluster(3, mkfs=MKFS, settings=(("modprobe", "configfs,ocfs2,ocfs2_stack_user,dlm"),))
 
+DLM_LOG = "/var/log/dlm_controld/dlm_controld.log"
+
 # The tools take a kernel without this file for an old one, and speak the whole protocol.
 OLD_KERNEL = "mount --bind /dev/null /sys/fs/ocfs2/dlm_recover_callback_support"
 
