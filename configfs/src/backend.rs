@@ -165,13 +165,13 @@ impl Reader<'_> {
         Ok(regions)
     }
 
-    /// `dev` and `pid` read empty until the heartbeat was started.
+    /// `dev` and `pid` read empty until the heartbeat was started; the kernel sets the device first, so it is read last.
     fn region(&self, path: &str) -> Result<Region, Error> {
-        let device = self.text(&format!("{path}/dev"))?;
         let pid = self.parse(&format!("{path}/pid"), "a process id or nothing", |text| match text {
             "" => Some(None),
             digits => digits.parse().ok().map(Some),
         })?;
+        let device = self.text(&format!("{path}/dev"))?;
         Ok(Region { device: Some(device).filter(|device| !device.is_empty()), pid })
     }
 

@@ -184,6 +184,12 @@ impl Region {
     pub fn heartbeats(&self) -> bool {
         self.pid.is_some()
     }
+
+    /// Its start was broken off by a signal: the kernel goes on naming a thread that has ended. Whatever uses the region
+    /// again or removes it makes that kernel crash (seen with 6.1.176).
+    pub fn is_broken_off(&self) -> bool {
+        self.pid.is_some() && self.device.is_none()
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub enum Pin {
     Mounted { uuid: Option<String>, path: String },
     /// A heartbeat region is active here.
     RegionActive { uuid: String },
+    /// A heartbeat region whose start was broken off.
+    RegionBroken { uuid: String },
     /// The node is a member of the ring.
     Alive,
     /// corosync's nodelist on this node still has it.
@@ -44,6 +46,7 @@ impl Pin {
         match self {
             Pin::Mounted { .. } => "mounted",
             Pin::RegionActive { .. } => "region",
+            Pin::RegionBroken { .. } => "region-broken",
             Pin::Alive => "alive",
             Pin::Configured => "configured",
             Pin::MountInFlight { .. } => "mounting",
@@ -61,6 +64,7 @@ impl Pin {
         match self {
             Pin::Mounted { .. } => "umount the volumes",
             Pin::RegionActive { .. } => "stop the regions: ocfs2_hb_ctl -K",
+            Pin::RegionBroken { .. } => "restart this node; never ocfs2_hb_ctl -K: it crashes this kernel",
             Pin::MountInFlight { .. } => "let the mounts under way end",
             Pin::Service { .. } => "let the tools that use volumes end",
             Pin::KernelBusy { .. } => "ask again when the kernel has answered",
@@ -82,6 +86,7 @@ impl fmt::Display for Pin {
         match self {
             Pin::Mounted { path, .. } => write!(f, "ocfs2 volume mounted on {path}"),
             Pin::RegionActive { uuid } => write!(f, "heartbeat region {uuid} is active"),
+            Pin::RegionBroken { uuid } => write!(f, "heartbeat region {uuid} was broken off while it started"),
             Pin::Alive => f.write_str("it is a member of the ring"),
             Pin::Configured => f.write_str("it is in corosync's nodelist"),
             Pin::MountInFlight { uuid, device, service } => write!(f, "{service} is mounting {device} ({uuid})"),
@@ -147,6 +152,9 @@ impl Tokens {
 pub fn of_daemon(kernel: &Kernel, tokens: &Tokens) -> BTreeSet<Pin> {
     let mounts = kernel.mounts.iter().map(|mount| Pin::Mounted { uuid: mount.uuid.clone(), path: mount.path.clone() });
     let regions = kernel.tree().into_iter().flat_map(|tree| &tree.regions).filter(|(_, region)| region.heartbeats());
-    let regions = regions.map(|(name, _)| Pin::RegionActive { uuid: name.to_string() });
+    let regions = regions.map(|(name, region)| match region.is_broken_off() {
+        true => Pin::RegionBroken { uuid: name.to_string() },
+        false => Pin::RegionActive { uuid: name.to_string() },
+    });
     mounts.chain(regions).chain(tokens.daemon.iter().cloned().map(Pin::OperatorToken)).collect()
 }

@@ -45,6 +45,8 @@ pub enum Refusal {
     Foreign { entries: Vec<String> },
     /// A cluster attribute in the kernel is not what was configured, and cannot be changed now.
     Attribute { name: String, kernel: String, wanted: String },
+    /// The start of this heartbeat region was broken off, and the kernel cannot get rid of it.
+    RegionBroken { region: String },
     /// It was cut off without quorum while it had volumes mounted, and the others went on.
     LiveWithoutQuorum { mounts: u32 },
     /// The state file or the kernel tree could not be read.
@@ -73,6 +75,7 @@ impl Refusal {
             Refusal::OtherCluster { .. } => "other-cluster",
             Refusal::Foreign { .. } => "foreign-entries",
             Refusal::Attribute { .. } => "attribute",
+            Refusal::RegionBroken { .. } => "region-broken",
             Refusal::LiveWithoutQuorum { .. } => "live-without-quorum",
             Refusal::Unreadable(_) => "unreadable",
         }
@@ -104,6 +107,10 @@ impl Refusal {
             }
             Refusal::Attribute { .. } => {
                 "the kernel ignores or refuses a change while a region exists or a peer is connected".into()
+            }
+            Refusal::RegionBroken { .. } => {
+                "mount.ocfs2 was killed meanwhile; the kernel goes on naming a thread that has ended, and crashes when somebody uses or removes the region"
+                    .into()
             }
             Refusal::LiveWithoutQuorum { .. } => {
                 "the node was in the minority of a partition; the others may have recovered its journals".into()
@@ -163,6 +170,9 @@ impl Refusal {
             Refusal::Attribute { .. } => {
                 "unmount all ocfs2 volumes on this node, then restart o2cpgd; nothing was touched".into()
             }
+            Refusal::RegionBroken { region } => format!(
+                "on this node neither mount {region} nor run ocfs2_hb_ctl -K for it; other volumes go on; restart the node when it can be spared"
+            ),
             Refusal::LiveWithoutQuorum { .. } => "unmount its ocfs2 volumes, or restart the node".into(),
             Refusal::Unreadable(_) => "see the journal of o2cpgd; nothing was touched".into(),
         }
@@ -216,6 +226,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::Attribute { name, kernel, wanted } => {
                 write!(f, "{name} is {kernel} in the kernel, {wanted} was configured")
+            }
+            Refusal::RegionBroken { region } => {
+                write!(f, "heartbeat region {region} was broken off while it started")
             }
             Refusal::LiveWithoutQuorum { mounts } => {
                 write!(f, "it was cut off without quorum with {mounts} mounts, while others with mounts went on")

@@ -232,7 +232,10 @@ impl Agent {
         let strangers: Vec<String> = complete.chain(half_made).collect();
         let foreign = (!strangers.is_empty()).then_some(Refusal::Foreign { entries: strangers });
         let drift = self.is_local().then(|| self.kernel.attribute_drift(&self.policy.attributes)).flatten();
-        entry.into_iter().chain(foreign).chain(drift).collect()
+        let regions = self.kernel.tree().into_iter().flat_map(|tree| &tree.regions);
+        let broken = regions.filter(|(_, region)| region.is_broken_off());
+        let broken = broken.map(|(name, _)| Refusal::RegionBroken { region: name.to_string() });
+        entry.into_iter().chain(foreign).chain(drift).chain(broken).collect()
     }
 
     fn pin_status(&self) -> Vec<api::Pin> {

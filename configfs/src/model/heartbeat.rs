@@ -40,8 +40,17 @@ pub(super) struct Region {
     start_block: u64,
     blocks: u64,
     device: Option<String>,
+    /// Whoever started it was killed meanwhile: the thread has ended, and its `pid` stays.
+    broken_off: bool,
     /// Mounts and whatever else depends on it.
     pub(super) users: u32,
+}
+
+impl Region {
+    /// The store to `dev` is interrupted while the heartbeat gets steady.
+    pub(super) fn break_off(&mut self) {
+        (self.device, self.broken_off) = (None, true);
+    }
 }
 
 impl Heartbeat {
@@ -53,6 +62,7 @@ impl Heartbeat {
 /// Starts the heartbeat, as a store of a descriptor of that device to `dev` does.
 pub(super) fn start(model: &mut Model, id: DirId, device: &str) -> Result<(), Errno> {
     let has_local = model.cluster.this_node().is_some();
+    model.cluster.oopsed |= region_mut(model, id)?.broken_off;
     let region = region_mut(model, id)?;
     let sized = region.block_bytes > 0 && region.start_block > 0 && region.blocks > 0;
     if !has_local || !sized || region.device.is_some() {
@@ -93,7 +103,10 @@ static REGION: Class = Class {
     ],
     busy: |model, id| model.cluster.heartbeat.regions.get(&id).is_some_and(|region| region.users > 0),
     init: |model, id| drop(model.cluster.heartbeat.regions.insert(id, Region::default())),
-    release: |model, id| drop(model.cluster.heartbeat.regions.remove(&id)),
+    release: |model, id| {
+        let region = model.cluster.heartbeat.regions.remove(&id);
+        model.cluster.oopsed |= region.is_some_and(|region| region.broken_off);
+    },
     ..Class::BARE
 };
 
@@ -107,7 +120,8 @@ fn shown_device(region: &Region) -> String {
 
 fn show_pid(model: &Model, id: DirId) -> Result<String, Errno> {
     let region = model.cluster.heartbeat.regions.get(&id).ok_or(Errno::ENOENT)?;
-    Ok(region.device.as_ref().map(|_| format!("{}\n", FIRST_PID + id)).unwrap_or_default())
+    let has_thread = region.device.is_some() || region.broken_off;
+    Ok(has_thread.then(|| format!("{}\n", FIRST_PID + id)).unwrap_or_default())
 }
 
 fn make_region(_model: &mut Model, _parent: DirId, name: &str) -> Result<&'static Class, Errno> {

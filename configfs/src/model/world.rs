@@ -42,6 +42,11 @@ impl Model {
         self.start_heartbeat(&path, device.as_ref())
     }
 
+    /// mount.ocfs2 is killed while it starts the heartbeat: nothing may touch the region from here on.
+    pub fn break_off_region(&mut self, region: &RegionName) -> Result<(), Error> {
+        self.change_region(region, heartbeat::Region::break_off)
+    }
+
     /// What ocfs2_hb_ctl does after the last umount. EBUSY while the region is held.
     pub fn stop_region(&mut self, region: &RegionName) -> Result<(), Error> {
         let path = self.region_path(region)?;
@@ -50,25 +55,24 @@ impl Model {
 
     /// A mount depends on the region: rmdir of it is EBUSY until [`Model::release_region`].
     pub fn hold_region(&mut self, region: &RegionName) -> Result<(), Error> {
-        self.count_users(region, |users| users.saturating_add(1))
+        self.change_region(region, |found| found.users = found.users.saturating_add(1))
     }
 
     /// One mount less.
     pub fn release_region(&mut self, region: &RegionName) -> Result<(), Error> {
-        self.count_users(region, |users| users.saturating_sub(1))
+        self.change_region(region, |found| found.users = found.users.saturating_sub(1))
     }
 
-    /// 0 was stored to `local` with a heartbeat running: a real node would be dead.
+    /// 0 was stored to `local` with a heartbeat running, or a region was used that was broken off: a real node would be dead.
     pub fn has_oopsed(&self) -> bool {
         self.cluster.oopsed
     }
 
-    fn count_users(&mut self, region: &RegionName, change: fn(u32) -> u32) -> Result<(), Error> {
+    fn change_region(&mut self, region: &RegionName, change: fn(&mut heartbeat::Region)) -> Result<(), Error> {
         let path = self.region_path(region)?;
         let missing = Error::Show { path: self.locate(&path), source: Errno::ENOENT };
         let id = self.tree.lookup_dir(&format!("cluster/{path}")).map_err(|_| missing.clone())?;
-        let found: &mut heartbeat::Region = self.cluster.heartbeat.regions.get_mut(&id).ok_or(missing)?;
-        found.users = change(found.users);
+        change(self.cluster.heartbeat.regions.get_mut(&id).ok_or(missing)?);
         Ok(())
     }
 
@@ -168,6 +172,17 @@ mod tests {
         let mut model = running();
         model.start_region(&region(), "/dev/sdb").unwrap();
         model.store("o2/node/a/local", "0\n").unwrap();
+        assert!(model.has_oopsed());
+    }
+    #[test]
+    fn a_region_that_was_broken_off_shows_a_thread_without_a_device_and_kills_whoever_removes_it() {
+        let mut model = running();
+        model.start_region(&region(), "/dev/sdb").unwrap();
+        assert!(!read_tree(&model).unwrap().unwrap().regions[&region()].is_broken_off());
+        model.break_off_region(&region()).unwrap();
+        assert!(read_tree(&model).unwrap().unwrap().regions[&region()].is_broken_off());
+        assert!(!model.has_oopsed());
+        model.stop_region(&region()).unwrap();
         assert!(model.has_oopsed());
     }
 }

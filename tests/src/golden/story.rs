@@ -157,6 +157,11 @@ impl Story {
                 let host = self.cluster.hosts.get_mut(&node).ok_or("no such node")?;
                 host.kernel.stack.deserted = !host.kernel.stack.lockspaces.is_empty();
             }
+            ("mount-killed", [node]) => {
+                let node = options::number(node)?;
+                self.cluster.hosts.get_mut(&node).ok_or("no such node")?.kernel.break_off();
+                self.cluster.look(node);
+            }
             ("kernel-mounts", [node]) => self.cluster.user_mount(options::number(node)?, true),
             ("kernel-umounts", [node]) => self.cluster.user_mount(options::number(node)?, false),
             ("config", [node, changes @ ..]) => {

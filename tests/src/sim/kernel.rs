@@ -181,6 +181,14 @@ impl Kernel {
         self.is_mounted()
     }
 
+    /// mount.ocfs2 is killed while it starts the heartbeat.
+    pub fn break_off(&mut self) {
+        let model = self.model();
+        if let Some(region) = region() {
+            let _there = model.start_region(&region, DEVICE).and_then(|()| model.break_off_region(&region));
+        }
+    }
+
     /// umount and the ocfs2_hb_ctl that follows it. Returns the number it was mounted as.
     pub fn umount(&mut self) -> Option<NodeNum> {
         let number = self.mounted_as.take()?;
