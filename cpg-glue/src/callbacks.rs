@@ -40,6 +40,12 @@ impl Inbox {
         self.events.pop_front()
     }
 
+    /// From here on it is the inbox of this group, and empty.
+    pub(crate) fn begin(&mut self, group: &[u8]) {
+        self.group = group.to_vec();
+        self.events.clear();
+    }
+
     fn look(&self, probe: Probe) {
         if let Some(look) = self.probe {
             look(probe);

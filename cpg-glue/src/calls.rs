@@ -24,6 +24,7 @@ use crate::glue::STUCK_AFTER;
 use crate::ids::{GroupName, NodeId};
 use crate::quorum::Quorum;
 use crate::retry::patiently;
+use crate::shortage;
 use crate::sys::Cpg;
 
 /// Calls threads alive at once: the current one and those of lost connections that still wait for corosync.
@@ -41,6 +42,7 @@ pub(crate) struct Opened {
 pub(crate) enum Done {
     Connected(Result<Box<Opened>, Failure>),
     Joined(GroupName, Result<Cpg<Inbox>, Failure>),
+    Spare(Result<Cpg<Inbox>, Failure>),
     LeaveCalled(GroupName, Result<(), Failure>),
     Released,
     Checked,
@@ -67,7 +69,7 @@ pub(crate) struct Calls {
     done: async_mpsc::UnboundedReceiver<Done>,
     arrived: VecDeque<Done>,
     under_way: VecDeque<UnderWay>,
-    /// When the first job under way began.
+    /// When the first job under way began, or the last one ended.
     since: Instant,
     progress: Progress,
 }
@@ -79,8 +81,13 @@ impl Progress {
 
     /// Makes one call, again while corosync says `TRY_AGAIN`.
     pub(crate) fn call<T>(&self, call: Call, make: impl FnMut() -> Result<T, Code>) -> Result<T, Failure> {
+        self.call_once(call, || patiently(make))
+    }
+
+    /// Makes one call, once.
+    pub(crate) fn call_once<T>(&self, call: Call, make: impl FnOnce() -> Result<T, Code>) -> Result<T, Failure> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = call;
-        patiently(make).map_err(|code| Failure::of(call, code))
+        make().map_err(|code| Failure::of(call, shortage::reason(code)))
     }
 
     pub(crate) fn current(&self) -> Call {
@@ -162,6 +169,11 @@ impl Calls {
         job.told = Some(call);
         let since_ms = millis(now.duration_since(self.since));
         Some(Event::Stuck { call, group: job.group.clone(), since_ms })
+    }
+
+    /// Since when nothing is under way.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.idle().then_some(self.since)
     }
 
     /// Whether nothing is under way.

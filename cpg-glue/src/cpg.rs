@@ -10,6 +10,8 @@
 //! leave waits for the view, and a new wish for the group makes a new handle.
 
 use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use tokio::time::Instant;
 
@@ -17,10 +19,11 @@ use crate::callbacks::{CpgEvent, Inbox};
 use crate::calls::{Calls, Done};
 use crate::error::{Call, Code, Failure};
 use crate::event::{Event, Loss};
-use crate::glue::Probe;
 use crate::ids::{Connection, GroupName, Member, Reason};
 use crate::outbound::Outbound;
+use crate::ready::Ready;
 use crate::retry::{CONNECT, SEND};
+use crate::spare::Spares;
 use crate::sys::{Cpg, Dispatched};
 use crate::watched::Watched;
 
@@ -56,6 +59,12 @@ pub(crate) struct Group {
     send_failures: u32,
     send_at: Option<Instant>,
     sends_since_look: u32,
+    /// Rung when the descriptor becomes readable.
+    bell: Waker,
+    /// The last dispatch found something, so there may be more.
+    unread: bool,
+    /// There are messages that corosync would take.
+    unsent: bool,
 }
 
 /// What corosync said to a message.
@@ -66,8 +75,17 @@ enum Sent {
 
 impl Group {
     /// Begins to join.
-    pub(crate) fn open(name: GroupName, ticket: u64, probe: Option<fn(Probe)>, calls: &mut Calls) -> Self {
+    pub(crate) fn open(
+        name: GroupName,
+        ticket: u64,
+        ready: &Arc<Ready>,
+        spares: &mut Spares,
+        calls: &mut Calls,
+    ) -> Self {
         let mut group = Self {
+            bell: ready.bell(&name),
+            unread: false,
+            unsent: false,
             name,
             ticket,
             phase: Phase::Opening,
@@ -76,18 +94,22 @@ impl Group {
             send_at: None,
             sends_since_look: SENDS_PER_LOOK,
         };
-        group.submit_open(probe, calls);
+        group.submit_open(spares, calls);
         group
     }
 
-    fn submit_open(&mut self, probe: Option<fn(Probe)>, calls: &mut Calls) {
+    fn submit_open(&mut self, spares: &mut Spares, calls: &mut Calls) {
         self.phase = Phase::Opening;
-        let name = self.name.clone();
+        let (name, probe, spare) = (self.name.clone(), spares.probe(), spares.take(&self.name, calls));
         calls.submit(Some(&self.name), move |progress| {
-            let open = || Cpg::open(Inbox::new(name.as_bytes(), probe));
-            let joined = progress
-                .call(Call::CpgInitialize, open)
-                .and_then(|mut cpg| progress.call(Call::CpgJoin, || cpg.join(name.as_bytes())).map(|()| cpg));
+            let join = |mut cpg: Cpg<Inbox>| progress.call(Call::CpgJoin, || cpg.join(name.as_bytes())).map(|()| cpg);
+            let open = || progress.call(Call::CpgInitialize, || Cpg::open(Inbox::new(name.as_bytes(), probe)));
+            let joined = match spare.map(join) {
+                // What refuses it may be the end of a corosync that has begun a new life since.
+                Some(Err(failure)) if failure.code != Code::TRY_AGAIN => open().and_then(join),
+                Some(joined) => joined,
+                None => open().and_then(join),
+            };
             let joined = joined.map_err(|failure| Failure { group: Some(name.clone()), ..failure });
             Done::Joined(name, joined)
         });
@@ -109,7 +131,10 @@ impl Group {
         };
         self.refusals = 0;
         match Watched::new(cpg) {
-            Ok(watched) => self.phase = Phase::Joining(watched),
+            Ok(watched) => {
+                self.phase = Phase::Joining(watched);
+                self.unread = true;
+            }
             Err((cpg, loss)) => {
                 calls.release(Some(&self.name), cpg);
                 return Err(loss);
@@ -119,9 +144,9 @@ impl Group {
     }
 
     /// Tries the join again if its time has come.
-    pub(crate) fn retry(&mut self, now: Instant, probe: Option<fn(Probe)>, calls: &mut Calls) {
+    pub(crate) fn retry(&mut self, now: Instant, spares: &mut Spares, calls: &mut Calls) {
         if matches!(self.phase, Phase::Waiting(at) if at <= now) {
-            self.submit_open(probe, calls);
+            self.submit_open(spares, calls);
         }
     }
 
@@ -172,8 +197,17 @@ impl Group {
         matches!(self.phase, Phase::Over)
     }
 
-    /// The handle to watch.
-    pub(crate) fn watched(&self) -> Option<&Watched<Cpg<Inbox>>> {
+    /// Whether the next turn has to look at it without being told to.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.unread || self.unsent || self.deadline().is_some()
+    }
+
+    /// Whether corosync may have more for it.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread
+    }
+
+    fn watched(&self) -> Option<&Watched<Cpg<Inbox>>> {
         match &self.phase {
             Phase::Joining(handle) | Phase::Member(handle) | Phase::Leaving { handle, .. } => Some(handle),
             Phase::Waiting(_) | Phase::Opening | Phase::Over => None,
@@ -197,10 +231,17 @@ impl Group {
 
     /// Takes one event from corosync. Two may come of it: an oddity, then what it was about.
     pub(crate) fn dispatch_one(&mut self) -> Result<Dispatched, Loss> {
-        match self.watched_mut() {
-            Some(handle) => handle.dispatch_one(),
-            None => Ok(Dispatched::Nothing),
-        }
+        let dispatched = match self.watched_mut() {
+            Some(handle) => handle.dispatch_one()?,
+            None => Dispatched::Nothing,
+        };
+        self.unread = dispatched == Dispatched::One || self.listen();
+        Ok(dispatched)
+    }
+
+    /// From here on the bell tells when there is something to read. True if there is already.
+    fn listen(&self) -> bool {
+        self.watched().is_some_and(|handle| handle.poll(&mut Context::from_waker(&self.bell)).is_ready())
     }
 
     /// What the dispatch left, as an event of `connection`.
@@ -241,9 +282,11 @@ impl Group {
 
     /// Gives corosync up to [`SEND_BATCH`] messages. True if there are more that it would take.
     pub(crate) fn send(&mut self, queue: &mut Outbound, now: Instant) -> Result<bool, Loss> {
-        if self.send_at.is_some_and(|at| now < at) {
-            return Ok(false);
-        }
+        self.unsent = self.send_at.is_none_or(|at| at <= now) && self.send_batch(queue, now)?;
+        Ok(self.unsent)
+    }
+
+    fn send_batch(&mut self, queue: &mut Outbound, now: Instant) -> Result<bool, Loss> {
         self.send_at = None;
         for _ in 0..SEND_BATCH {
             let Some(message) = queue.front() else {

@@ -66,7 +66,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// A `cs_error_t`. Source: corosync/corotypes.h.
+/// A `cs_error_t`, or [`Code::NO_DESCRIPTORS`]. Source: corosync/corotypes.h.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Code(pub u32);
@@ -78,6 +78,8 @@ impl Code {
     pub const LIBRARY: Self = Self(2);
     /// Not now: a queue is full, or the ring is being formed.
     pub const TRY_AGAIN: Self = Self(6);
+    /// Not corosync's: its libraries call this LIBRARY. `EMFILE`, above all numbers that corosync may come to use.
+    pub const NO_DESCRIPTORS: Self = Self(1 << 30 | libc::EMFILE as u32);
     /// The end of an iteration, not an error.
     pub const NO_SECTIONS: Self = Self(27);
 
@@ -123,6 +125,7 @@ impl Code {
         ];
         match self.0 {
             100 => "SECURITY",
+            _ if self == Self::NO_DESCRIPTORS => "EMFILE",
             n => NAMES.get(n as usize).copied().unwrap_or("unknown"),
         }
     }
@@ -132,6 +135,7 @@ impl Code {
         match self.name() {
             "LIBRARY" => "corosync does not run or has just ended: systemctl status corosync",
             "TRY_AGAIN" | "QUEUE_FULL" => "corosync is busy or the ring is being formed: corosync-quorumtool",
+            "EMFILE" => "this process has no file descriptor left, each group takes one: raise its LimitNOFILE",
             "ACCESS" | "SECURITY" => "run as root, or allow this user in corosync's uidgid section",
             "EXIST" => "this process is in the group already through another handle",
             "NOT_EXIST" => "corosync does not know this node or group: check the nodelist",
@@ -144,7 +148,10 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CS_ERR_{} ({})", self.name(), self.0)
+        match *self {
+            Self::NO_DESCRIPTORS => write!(f, "{} ({})", self.name(), libc::EMFILE),
+            _ => write!(f, "CS_ERR_{} ({})", self.name(), self.0),
+        }
     }
 }
 
@@ -265,6 +272,8 @@ mod tests {
         assert!(text.starts_with("cpg_join for group o2cpg: CS_ERR_ACCESS (11); run as root"), "{text}");
         let text = Failure::of(Call::CfgLocalGet, Code::LIBRARY).to_string();
         assert!(text.starts_with("corosync_cfg_local_get: CS_ERR_LIBRARY (2); corosync does not run"), "{text}");
+        let text = Failure::of(Call::CpgInitialize, Code::NO_DESCRIPTORS).to_string();
+        assert!(text.starts_with("cpg_model_initialize: EMFILE (24); this process has no file descriptor"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Both live on the owner thread. No command waits: it is checked, queued and taken up by the owner loop.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,11 +37,13 @@ pub struct Options {
     pub probe: Option<fn(Probe)>,
     /// Groups joined at once.
     pub groups_max: usize,
+    /// Connections kept ready, so that a join need not wait for its own: each costs what a group costs.
+    pub spares: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { probe: None, groups_max: GROUPS_MAX }
+        Self { probe: None, groups_max: GROUPS_MAX, spares: 0 }
     }
 }
 
@@ -87,6 +89,8 @@ pub(crate) struct State {
     pub(crate) kills: VecDeque<(NodeId, String)>,
     pub(crate) kills_under_way: usize,
     pub(crate) groups: BTreeMap<GroupName, Want>,
+    /// Groups that a command was about, and that the owner loop has not looked at since.
+    pub(crate) touched: BTreeSet<GroupName>,
     /// Left before the owner loop had begun to join: still to be told.
     pub(crate) left_unopened: VecDeque<GroupName>,
     tickets: u64,
@@ -127,6 +131,7 @@ impl Glue {
         state.tickets += 1;
         let want = Want { ticket: state.tickets, queue: Outbound::default(), taken_up: false };
         state.groups.insert(group.clone(), want);
+        state.touched.insert(group.clone());
         self.shared.wake.notify_one();
         Ok(())
     }
@@ -139,6 +144,7 @@ impl Glue {
         if !want.taken_up {
             state.left_unopened.push_back(group.clone());
         }
+        state.touched.insert(group.clone());
         self.shared.wake.notify_one();
         Ok(())
     }
@@ -152,6 +158,7 @@ impl Glue {
         }
         let want = state.groups.get_mut(group).ok_or_else(|| Refused::NotJoined(group.clone()))?;
         want.queue.push(group, bytes)?;
+        state.touched.insert(group.clone());
         self.shared.wake.notify_one();
         Ok(())
     }
@@ -200,7 +207,8 @@ impl Glue {
     pub fn close(&self) {
         let mut state = self.shared.state.borrow_mut();
         if !std::mem::replace(&mut state.closing, true) {
-            state.groups.clear();
+            let groups = std::mem::take(&mut state.groups);
+            state.touched.extend(groups.into_keys());
             self.shared.wake.notify_one();
         }
     }

@@ -54,6 +54,9 @@
 //! | long messages are cut up, block and fail under churn | [`MESSAGE_LEN_MAX`] | `outbound`: `exactly_64_kib_is_taken…` |
 //! | who prefers sending sees its own views late | dispatch first, then send | `a_broken_ring_delays_messages…` (the view comes in the middle) |
 //! | a slow reader fills memory | a full channel stops the dispatch; corosync keeps the rest | `a_daemon_that_does_not_read_loses_nothing`; `outlet`: all |
+//! | a process without descriptors is told LIBRARY, as if corosync were gone | a failed call tries out whether there are any | `without_descriptors_the_failure_says_so` |
+//! | initialize is most of a join | connections kept ready ([`Options::spares`]), which are never handed out when corosync has closed them | `a_spare_of_a_dead_corosync_is_thrown_away` |
+//! | a wake-up that asks every descriptor costs what is joined, not what has happened | a waker for each, which names its group | `ready`: `who_rang_is_known…`; `two_hundred_groups_cost_nothing_while_nothing_happens` |
 //! | corosync dies | `Lost` within milliseconds, everything released, reconnect with [`retry::CONNECT`] | `a_killed_corosync_is_lost_at_once…`, `a_corosync_that_is_not_up_yet_is_waited_for` |
 //! | a deaf ring reports nothing | [`Glue::oldest_unreturned`] | `a_corosync_stopped_while_we_join_and_send…` |
 //! | no answer to the shutdown question holds the tool for 5 s | No after [`ANSWER_WITHIN`] | `the_shutdown_question_is_vetoed…` |
@@ -81,8 +84,11 @@ mod outbound;
 mod outlet;
 mod owner;
 mod quorum;
+mod ready;
 pub mod retry;
 mod session;
+mod shortage;
+mod spare;
 mod sys;
 mod thread;
 mod watched;
@@ -95,5 +101,6 @@ pub use glue::{
 };
 pub use ids::{Connection, GROUP_NAME_LEN_MAX, GroupName, InvalidGroupName, Member, NodeId, RawName, Reason, RingId};
 pub use outbound::{MESSAGE_LEN_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_MESSAGES_MAX, UNRETURNED_MAX};
+pub use spare::SPARE_AFTER;
 pub use sys::MEMBERS_MAX;
 pub use thread::{OWNER_STACK_LEN, run_on_owner_thread};

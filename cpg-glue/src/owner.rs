@@ -144,7 +144,7 @@ impl Owner {
         };
         self.connections += 1;
         let connection = Connection(self.connections);
-        match Session::begin(connection, *opened, calls, self.shared.clone(), self.options.probe) {
+        match Session::begin(connection, *opened, calls, self.shared.clone(), self.options) {
             Ok(session) => {
                 let me = session.me();
                 let attempt = std::mem::take(&mut self.attempt);

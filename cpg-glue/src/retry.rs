@@ -5,6 +5,7 @@
 //! | connect | any | timer of the owner loop | [`CONNECT`] | for ever; one `Down` is told |
 //! | join, leave, trackstart, iteration | `TRY_AGAIN` | the calls thread | [`CALL`] | [`CALL_TRIES_MAX`], then refused |
 //! | join of a wanted group | any | timer of the owner loop | [`CONNECT`] | for ever; each refusal is told |
+//! | open a spare | any | timer of the owner loop | [`SPARE`] | for ever; nobody waits for it |
 //! | multicast | `TRY_AGAIN` | timer of the owner loop | [`SEND`] | for ever; the message stays first in its queue |
 //!
 //! The pace is a pure function of the number of failures, without jitter: one process a node asks its own corosync.
@@ -27,6 +28,8 @@ pub struct Pace {
 pub const CONNECT: Pace = Pace { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 /// A full queue drains within a token rotation; a broken ring takes seconds.
 pub const SEND: Pace = Pace { first: Duration::from_millis(1), max: Duration::from_millis(50) };
+/// A shortage of descriptors or memory lasts; a join opens its own connection meanwhile.
+pub const SPARE: Pace = Pace { first: Duration::from_secs(1), max: Duration::from_secs(60) };
 /// Synchronisation refuses joins for at most 10 ms.
 pub const CALL: Pace = Pace { first: Duration::from_millis(1), max: Duration::from_millis(50) };
 /// With [`CALL`]'s pace: 5.7 s.

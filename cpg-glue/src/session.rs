@@ -1,7 +1,8 @@
 //! One connection to corosync, from `Up` to `Lost`: its handles, its groups, its question.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -14,10 +15,12 @@ use crate::config_watch::ConfigWatch;
 use crate::cpg::Group;
 use crate::error::{Call, Code, Failure};
 use crate::event::{Event, Loss, Verdict};
-use crate::glue::{ANSWER_WITHIN, Probe, Shared};
+use crate::glue::{ANSWER_WITHIN, Options, Shared};
 use crate::ids::{Connection, GroupName, Member, NodeId};
 use crate::outlet::Outlet;
 use crate::quorum::Quorum;
+use crate::ready::Ready;
+use crate::spare::Spares;
 use crate::sys::Dispatched;
 use crate::watched::{Handle, Watched};
 
@@ -39,12 +42,17 @@ pub(crate) struct Session {
     /// `None` once they are given up.
     services: Option<Services>,
     groups: BTreeMap<GroupName, Group>,
+    /// Groups that the next turn is to look at. With all the others there is nothing to do: a turn costs what has
+    /// happened, not what is joined.
+    busy: BTreeSet<GroupName>,
+    /// Groups whose descriptors have become readable.
+    ready: Arc<Ready>,
+    spares: Spares,
     config: ConfigWatch,
     /// Until when corosync's shutdown question is to be answered.
     question: Option<Instant>,
     kills: VecDeque<NodeId>,
     shared: Rc<Shared>,
-    probe: Option<fn(Probe)>,
 }
 
 /// Opens the services. For the calls thread.
@@ -96,7 +104,7 @@ impl Session {
         opened: Opened,
         mut calls: Calls,
         shared: Rc<Shared>,
-        probe: Option<fn(Probe)>,
+        options: Options,
     ) -> Result<Self, Loss> {
         forget_notifications();
         let me = Member { nodeid: opened.nodeid, pid: std::process::id() };
@@ -107,9 +115,24 @@ impl Session {
                 return Err(loss);
             }
         };
-        shared.state.borrow_mut().up = true;
-        let (groups, kills, config) = (BTreeMap::new(), VecDeque::new(), ConfigWatch::default());
-        Ok(Self { connection, me, calls, services, groups, config, question: None, kills, shared, probe })
+        let mut state = shared.state.borrow_mut();
+        state.up = true;
+        let busy = state.groups.keys().cloned().collect();
+        drop(state);
+        Ok(Self {
+            connection,
+            me,
+            calls,
+            services,
+            groups: BTreeMap::new(),
+            busy,
+            ready: Arc::default(),
+            spares: Spares::new(options),
+            config: ConfigWatch::default(),
+            question: None,
+            kills: VecDeque::new(),
+            shared,
+        })
     }
 
     pub(crate) fn me(&self) -> Member {
@@ -125,27 +148,30 @@ impl Session {
                 ready |= cfg.poll(cx).is_ready();
                 ready |= cmap.poll(cx).is_ready();
             }
-            for group in self.groups.values().filter_map(Group::watched) {
-                ready |= group.poll(cx).is_ready();
-            }
+            ready |= self.ready.poll(cx).is_ready();
         }
+        ready |= self.spares.poll(cx).is_ready();
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// When a turn is due without being woken.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let groups = self.groups.values().filter_map(Group::deadline);
-        groups.chain(self.question).chain(self.calls.stuck_at()).min()
+        let groups = self.busy.iter().filter_map(|name| self.groups.get(name)?.deadline());
+        groups.chain(self.question).chain(self.calls.stuck_at()).chain(self.spares.due(&self.calls)).min()
     }
 
     /// One round: what has ended, what came, what is wanted, what is to be sent. In this order, because our own views
     /// queue behind our own messages. True if there is more to do at once.
     pub(crate) fn turn(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
         self.settle(out)?;
+        self.busy.append(&mut self.shared.state.borrow_mut().touched);
         let more_in = self.dispatch(now, out)?;
         self.keep_time(now, out);
         self.reconcile(out);
         let more_out = if out.is_blocked() { false } else { self.send(now)? };
+        if !out.is_blocked() {
+            self.busy.retain(|name| self.groups.get(name).is_some_and(Group::is_busy));
+        }
         Ok(more_in || more_out)
     }
 
@@ -162,17 +188,20 @@ impl Session {
         let connection = self.connection;
         match done {
             Done::Joined(name, result) => {
+                self.busy.insert(name.clone());
                 if let Some(group) = self.groups.get_mut(&name) {
                     let refused = group.joined(result, &mut self.calls)?;
                     refused.into_iter().for_each(|why| out.emit(Event::GroupRefused { connection, why }));
                 }
             }
             Done::LeaveCalled(name, result) => {
+                self.busy.insert(name.clone());
                 if let Some(group) = self.groups.get_mut(&name) {
                     group.leave_called(result.is_err(), &mut self.calls);
                 }
                 result.err().into_iter().for_each(|why| out.emit(Event::GroupRefused { connection, why }));
             }
+            Done::Spare(result) => self.spares.opened(result, Instant::now(), &mut self.calls),
             Done::Read(result) => {
                 // A change that came before the read ended is on its way: it must be seen before the read counts.
                 self.dispatch_cmap(out)?;
@@ -193,8 +222,12 @@ impl Session {
 
     /// Takes up to [`DISPATCH_BATCH`] events of each handle, and none while the daemon is behind.
     fn dispatch(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
+        if !out.is_blocked() {
+            self.busy.extend(self.ready.take());
+        }
         let mut more = false;
-        for (name, group) in &mut self.groups {
+        for name in &self.busy {
+            let Some(group) = self.groups.get_mut(name) else { continue };
             let (mut left, mut returned) = (DISPATCH_BATCH, 0);
             while left > 0 && !out.is_blocked() && group.dispatch_one()? == Dispatched::One {
                 left -= 1;
@@ -206,8 +239,9 @@ impl Session {
             if returned > 0 {
                 book_returns(&self.shared, name, group, returned, now);
             }
-            more |= left == 0;
+            more |= group.has_unread();
         }
+        self.spares.dispatch(&mut self.calls);
         more |= self.dispatch_services(out)?;
         Ok(more && !out.is_blocked())
     }
@@ -264,9 +298,12 @@ impl Session {
     /// What is due by the clock.
     fn keep_time(&mut self, now: Instant, out: &mut Outlet) {
         self.calls.stuck(now).into_iter().for_each(|event| out.emit(event));
-        for group in self.groups.values_mut() {
-            group.retry(now, self.probe, &mut self.calls);
+        for name in &self.busy {
+            if let Some(group) = self.groups.get_mut(name) {
+                group.retry(now, &mut self.spares, &mut self.calls);
+            }
         }
+        self.spares.keep_time(now, &mut self.calls);
         if self.question.is_some_and(|deadline| deadline <= now) {
             self.shared.state.borrow_mut().question_open = false;
             self.answer(Verdict::No, true);
@@ -287,27 +324,34 @@ impl Session {
             self.kill(nodeid, reason);
         }
         state.kills_under_way = self.kills.len();
-        for (name, group) in &mut self.groups {
-            if state.groups.get(name).is_none_or(|want| want.ticket != group.ticket) {
-                group.unwanted(&mut self.calls);
-            }
-        }
-        let connection = self.connection;
-        self.groups.retain(|name, group| {
-            if group.is_over() {
-                out.emit(Event::Left { connection, group: name.clone() });
-            }
-            !group.is_over()
-        });
         if let Some(cmap) = self.services.as_ref().filter(|_| self.config.wants_read()) {
             let cmap = cmap.cmap.handle().clone();
             self.calls.submit(None, move |progress| Done::Read(cmap.read(progress)));
             self.config.reading();
         }
-        for (name, want) in &mut state.groups {
+        drop(state);
+        self.reconcile_groups(out);
+    }
+
+    /// Leaves what is not wanted any more, forgets what is over, and joins what is wanted and not there.
+    fn reconcile_groups(&mut self, out: &mut Outlet) {
+        let connection = self.connection;
+        let mut state = self.shared.state.borrow_mut();
+        for name in &self.busy {
+            let want = state.groups.get_mut(name);
+            if let Some(group) = self.groups.get_mut(name) {
+                if want.as_ref().is_none_or(|want| want.ticket != group.ticket) {
+                    group.unwanted(&mut self.calls);
+                }
+                if group.is_over() {
+                    self.groups.remove(name);
+                    out.emit(Event::Left { connection, group: name.clone() });
+                }
+            }
+            let Some(want) = want else { continue };
             want.taken_up = true;
             if !self.groups.contains_key(name) {
-                let group = Group::open(name.clone(), want.ticket, self.probe, &mut self.calls);
+                let group = Group::open(name.clone(), want.ticket, &self.ready, &mut self.spares, &mut self.calls);
                 self.groups.insert(name.clone(), group);
             }
         }
@@ -348,7 +392,8 @@ impl Session {
     fn send(&mut self, now: Instant) -> Result<bool, Loss> {
         let mut state = self.shared.state.borrow_mut();
         let mut more = false;
-        for (name, group) in &mut self.groups {
+        for name in &self.busy {
+            let Some(group) = self.groups.get_mut(name) else { continue };
             if let Some(want) = state.groups.get_mut(name).filter(|want| want.ticket == group.ticket) {
                 more |= group.send(&mut want.queue, now)?;
             }
@@ -358,6 +403,9 @@ impl Session {
 
     /// For the end: gives up the services once every group has left. True when nothing is left to wait for.
     pub(crate) fn wind_up(&mut self) -> bool {
+        if self.groups.is_empty() {
+            self.spares.release(&mut self.calls);
+        }
         if self.groups.is_empty()
             && let Some(services) = self.services.take()
         {
@@ -371,6 +419,7 @@ impl Session {
         for group in self.groups.values_mut() {
             group.release(&mut self.calls);
         }
+        self.spares.release(&mut self.calls);
         if let Some(services) = self.services.take() {
             services.release(&mut self.calls);
         }

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use cpg_glue::{Call, Config, Event, Loss, Member, NodeId, Reason, STUCK_AFTER, Verdict};
+use cpg_glue::{Call, Code, Config, Event, Loss, Member, NodeId, Reason, STUCK_AFTER, Verdict};
 use support::lab::{Lab, Program, corosync_conf};
 
 /// What the loop may be held up at most, on a machine that is busy with other things. A call that blocks or spins in
@@ -456,4 +456,123 @@ fn a_reload_and_a_key_set_at_run_time_are_told_whole() {
     config(&mut program, "the new key", |config| config.own["stack"] == "user");
     assert!(lab.nodes[0].run(&["corosync-cmapctl", "-d", "o2cpg.stack"]).status.success());
     config(&mut program, "the deleted key", |config| !config.own.contains_key("stack"));
+}
+
+// ---- many groups, spares, shortage ---------------------------------------------------------------------------------
+
+/// Time of the processor that an idle program may need in [`QUIET`].
+const IDLE_CPU_MAX: Duration = Duration::from_millis(100);
+/// Over how long it is measured.
+const QUIET: Duration = Duration::from_secs(1);
+
+fn joined(program: &mut Program, group: &str) {
+    program.expect(&format!("view of {group}"), |event| match event {
+        Event::View { group: seen, .. } => (seen.as_bytes() == group.as_bytes()).then_some(()),
+        _ => None,
+    });
+}
+
+fn number(program: &mut Program, question: &str, name: &str) -> u64 {
+    program.ask(question, name)[name].as_u64().expect("a number")
+}
+
+/// Waits until it has so many descriptors.
+fn open(program: &mut Program, wanted: u64) {
+    support::lab::until(&format!("{wanted} descriptors"), || number(program, "open", "open") == wanted);
+}
+
+#[test]
+fn two_hundred_groups_cost_nothing_while_nothing_happens() {
+    let Some(lab) = Lab::up(1) else { return };
+    let mut program = lab.nodes[0].program();
+    up(&mut program);
+    let groups: Vec<String> = (0..200).map(|number| format!("g{number}")).collect();
+    groups.iter().for_each(|group| program.tell(&format!("join {group}")));
+    support::lab::until("all are joined", || {
+        number(&mut program, "cpu", "cpu_us");
+        program.seen(|event| matches!(event, Event::View { .. }).then_some(())).len() == groups.len()
+    });
+    let before = number(&mut program, "cpu", "cpu_us");
+    std::thread::sleep(QUIET); // what is measured, not what is waited for
+    let spent = Duration::from_micros(number(&mut program, "cpu", "cpu_us") - before);
+    assert!(spent < IDLE_CPU_MAX, "{spent:?} of {QUIET:?}");
+    program.tell("send g77 hello");
+    message(&mut program, "hello");
+}
+
+#[test]
+fn a_spare_is_opened_when_it_is_quiet_used_by_the_next_join_and_made_again() {
+    let Some(mut lab) = Lab::up(1) else { return };
+    let mut program = lab.nodes[0].program_after("export SPARES=1");
+    up(&mut program);
+    let first = number(&mut program, "open", "open");
+    open(&mut program, first + 1);
+    program.tell("join g");
+    assert_eq!(view(&mut program, &[1]), [(1, Reason::Join)]);
+    program.tell("send g hello");
+    assert_eq!(message(&mut program, "hello").nodeid, NodeId(1));
+    open(&mut program, first + 2);
+    // A join that finds a spare needs no new connection: a corosync that is stopped holds up the join itself.
+    lab.nodes[0].signal("STOP");
+    program.tell("join late");
+    assert_eq!(stuck(&mut program), Call::CpgJoin);
+    lab.nodes[0].signal("CONT");
+    joined(&mut program, "late");
+    program.tell("close");
+    assert!(closed(&mut program));
+}
+
+#[test]
+fn a_spare_of_a_dead_corosync_is_thrown_away() {
+    let Some(mut lab) = Lab::up(1) else { return };
+    let mut program = lab.nodes[0].program_after("export SPARES=2");
+    up(&mut program);
+    let first = number(&mut program, "open", "open");
+    open(&mut program, first + 2);
+    lab.nodes[0].signal("KILL");
+    lost(&mut program);
+    program.tell("join g");
+    lab.nodes[0].start();
+    assert_eq!(up(&mut program).0, 2);
+    assert_eq!(view(&mut program, &[1]), [(1, Reason::Join)]);
+    open(&mut program, first + 3);
+    assert!(program.seen(|event| matches!(event, Event::GroupRefused { .. }).then_some(())).is_empty());
+}
+
+#[test]
+fn a_spare_hears_nothing_of_the_time_before_its_group() {
+    let Some(mut lab) = Lab::up(2) else { return };
+    let mut program = lab.nodes[0].program_after("export SPARES=1");
+    up(&mut program);
+    let first = number(&mut program, "open", "open");
+    open(&mut program, first + 1);
+    lab.nodes[1].signal("KILL");
+    program.expect("node 2 is gone", |event| match event {
+        Event::Quorum { members, .. } => (members.len() == 1).then_some(()),
+        _ => None,
+    });
+    program.tell("join g");
+    view(&mut program, &[1]);
+    let before_view = program.seen(|event| match event {
+        Event::Ring { .. } => Some("ring"),
+        Event::View { .. } => Some("view"),
+        Event::Odd { .. } => Some("odd"),
+        _ => None,
+    });
+    assert_eq!(before_view, ["view"]);
+}
+
+#[test]
+fn without_descriptors_the_failure_says_so() {
+    let Some(lab) = Lab::up(1) else { return };
+    let mut program = lab.nodes[0].program_after("ulimit -n 40");
+    up(&mut program);
+    (0..40).for_each(|number| program.tell(&format!("join g{number}")));
+    let why = program.expect("a refusal", |event| match event {
+        Event::GroupRefused { why, .. } => Some(why.clone()),
+        _ => None,
+    });
+    assert_eq!((why.call, why.code), (Call::CpgInitialize, Code::NO_DESCRIPTORS), "{why}");
+    program.tell("send g0 hello");
+    message(&mut program, "hello");
 }

@@ -224,10 +224,20 @@ impl Node {
 
     /// Starts a program with the glue in it.
     pub(crate) fn program(&self) -> Program {
+        self.program_after(":")
+    }
+
+    /// Starts it from a shell that has done this before.
+    pub(crate) fn program_after(&self, line: &str) -> Program {
         let me = std::env::current_exe().expect("the test binary has a path");
         let me = me.to_str().expect("its path is text");
-        let argv = ["env", "O2CPG_NODE=1", me, "--exact", "node_program", "--nocapture"];
-        let mut child = self.command(&argv).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter runs");
+        let line = format!("{line}; O2CPG_NODE=1 exec {me} --exact node_program --nocapture");
+        let mut child = self
+            .command(&["sh", "-c", &line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("nsenter runs");
         let stdin = child.stdin.take().expect("it is piped");
         let stdout = child.stdout.take().expect("it is piped");
         let (sender, lines) = channel();

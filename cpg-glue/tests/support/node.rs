@@ -12,6 +12,8 @@
 //! | `hold`, `go` | stops reading events, and goes on |
 //! | `answer yes`, `answer no`, `kill N` | cfg |
 //! | `state G` | `{"state":{"waiting":N,"unreturned":N,"oldest_ms":N}}` |
+//! | `open` | `{"open":N}`: descriptors |
+//! | `cpu` | `{"cpu_us":N}`: processor time of all threads so far |
 //! | `oops` | the next callback panics |
 //! | `foreign G` | joins as a C program that counts its NUL, and says "foreign" in there; `{"foreign":true}` |
 //! | `inspect MS` | `{"inspect":{"groups":…,"config":…,"quorum":…}}`, or the error's text |
@@ -34,6 +36,9 @@ static OOPS: AtomicBool = AtomicBool::new(false);
 /// How often the loop proves that it is alive.
 const TICK: Duration = Duration::from_millis(5);
 
+/// Room for a crowd.
+const GROUPS_MAX: usize = 256;
+
 /// A flood that is being fed to the queue.
 struct Flood {
     group: GroupName,
@@ -55,7 +60,8 @@ struct Program {
 /// Runs until `Closed`.
 pub(crate) fn main() {
     cpg_glue::run_on_owner_thread("node", async || {
-        let (glue, events) = Glue::start(Options { probe: Some(panic_if_told), ..Options::default() });
+        let spares = std::env::var("SPARES").map_or(0, |number| number.parse().expect("a number"));
+        let (glue, events) = Glue::start(Options { probe: Some(panic_if_told), groups_max: GROUPS_MAX, spares });
         run(glue, events).await;
     })
     .expect("the owner thread runs");
@@ -170,6 +176,11 @@ impl Program {
                     "count" => say(json!({ "count": self.count, "out_of_order": self.out_of_order })),
                     "foreign" => foreign(format!("{}\0", words[1])),
                     "inspect" => look(Duration::from_millis(number(1))),
+                    "open" => {
+                        let open = std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count();
+                        say(json!({ "open": open }));
+                    }
+                    "cpu" => say(json!({ "cpu_us": cpu_us() })),
                     "latency" => {
                         let max_us = worst.take().as_micros() as u64;
                         say(json!({ "latency_us": max_us }));
@@ -189,6 +200,13 @@ impl Program {
             say(json!({ "refused": why.to_string() }));
         }
     }
+}
+
+/// As the scheduler counts it, thread by thread: nanoseconds are the first word.
+fn cpu_us() -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").expect("proc is mounted").flatten();
+    let spent = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+    spent.filter_map(|words| words.split(' ').next()?.parse::<u64>().ok()).sum::<u64>() / 1000
 }
 
 /// Joins under a name that ends in NUL, and stays.
