@@ -189,7 +189,7 @@ fn in_this_process(args: &Args) -> Result<ExitCode, Error> {
 
 async fn life(options: &Options, detached: bool) -> Result<Exit, Error> {
     let mut orders = signals().map_err(system("taking signals"))?;
-    let place = Place::take(&options.socket, |_| {})?;
+    let place = Place::take(&options.socket, None)?;
     let (glue, reports, me) = tokio::select! {
         connected = connect(Some(PATIENCE)) => connected?,
         _ = orders.recv() => return Ok(Exit::Asked),

@@ -17,6 +17,10 @@ use tracing::{debug, info, trace};
 /// How long an end waits until corosync has taken the orders to kill.
 const LAST_KILLS: Duration = Duration::from_secs(2);
 
+/// Connections to corosync kept ready for joins: as many as one mount has groups at once, the file system's and its
+/// lock space's.
+const SPARES: usize = 2;
+
 /// What the world outside asks of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -46,7 +50,7 @@ pub(super) struct Server<'a> {
 /// Connects to corosync; without `patience` as long as it takes.
 pub(super) async fn connect(patience: Option<Duration>) -> Result<(Glue, Events, NodeId), Error> {
     let (glue, mut reports) =
-        Glue::start(cpg_glue::Options { groups_max: GROUPS_MAX + 1, ..cpg_glue::Options::default() });
+        Glue::start(cpg_glue::Options { groups_max: GROUPS_MAX + 1, spares: SPARES, ..cpg_glue::Options::default() });
     let give_up = patience.map(|patience| Instant::now() + patience);
     let mut first_failure = None;
     loop {
