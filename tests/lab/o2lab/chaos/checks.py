@@ -5,16 +5,13 @@ import re
 import subprocess
 
 from ..errors import LabError
+from ..scenario import Broken
 from .workload import GROUPS
 
 REPLAY_S = 120
 COMPLAINTS = re.compile(r"\b(BUG:|Oops|WARNING:|Kernel panic|INFO: task|general protection|soft lockup)")
 TROUBLE = re.compile(r"\bERROR\b|panicked at")
 QUESTION_S = 10
-
-
-class Broken(AssertionError):
-    """Something that had to hold did not: what, and where."""
 
 
 # ---- quiet again --------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line of ../../chaos: what `./x chaos` calls."""
+"""The command line of ../../chaos: what `./x chaos` calls; and one run from its first line to the folder of a failure."""
 import argparse
 import os
 import random
@@ -8,81 +8,84 @@ import sys
 
 from ..errors import LabError
 from ..lab import Lab
-from ..scenario import OUT, time_limit
-from . import checks, schedule
-from .play import HEAL_S, PATIENCE_S, ROUND_S, Run
+from ..scenario import OUT, Broken, time_limit
+from . import schedule
+from .play import CLUSTERS, HEAL_S, PATIENCE_S, Run, Words
 from .report import Log
 
-NODES = {"ns": 5, "uml": 3}
-PROGRAMS = ("o2cpgd", "o2cpg")
-JUDGE = "recordings"
+PROGRAMS = ("o2cpgd", "o2cpg", "recordings")
 CHECK_S = 900           # replaying and reading everything at the end
+GROUPS_S = 10
+# groupd's own journal of what its groups went through.
+DUMP = """import socket, sys
+sock = socket.socket(socket.AF_UNIX); sock.settimeout(2); sock.connect("\\0groupd_socket")
+sock.sendall(b"dump".ljust(2200, b"\\0"))
+try:
+    for data in iter(lambda: sock.recv(65536), b""): sys.stdout.buffer.write(data)
+except TimeoutError: pass
+"""
 
 
-def words(argv):
-    top = argparse.ArgumentParser(prog="chaos", description=__doc__)
+def parsed(argv):
+    top = argparse.ArgumentParser(prog="chaos", description="Seeded faults on real corosync, and on real kernels.")
     top.add_argument("programs", metavar="FOLDER", help="where o2cpgd, o2cpg and recordings are")
+    top.add_argument("--kind", choices=sorted(CLUSTERS), default="ns")
     top.add_argument("--minutes", type=float, default=1.0, help="under fault; healing comes on top")
-    top.add_argument("--seed", type=int, help="the same seed, kind and number of nodes give the same faults")
-    top.add_argument("--kind", choices=sorted(NODES), default="ns")
-    top.add_argument("--nodes", type=int, help="5 for ns, 3 for uml unless given")
-    top.add_argument("--round", type=float, dest="round_s", metavar="S", help="seconds of one round")
+    top.add_argument("--seed", type=int, help="the same seed, kind, nodes and round give the same faults")
+    top.add_argument("--nodes", type=int, default=0, help="5 for ns, 3 for uml unless given")
+    top.add_argument("--round", type=float, default=0, dest="round_s", metavar="S", help="seconds of one round")
     top.add_argument("--first-round", type=int, default=1, metavar="N", help="begin with the faults of this round")
     top.add_argument("--show", action="store_true", help="print every fault")
     top.add_argument("--plan", action="store_true", help="only print the faults that would be done")
     top.add_argument("--keep", action="store_true", help="leave the cluster up when something does not hold")
     args = top.parse_args(argv)
-    args.seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
-    args.nodes = args.nodes or NODES[args.kind]
-    args.round_s = args.round_s or min(ROUND_S[args.kind], 60 * args.minutes)
-    args.shared = [os.path.join(args.programs, name) for name in PROGRAMS]
-    args.o2cpg, args.judge = args.shared[1], os.path.join(args.programs, JUDGE)
-    return args
+    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
+    return args, Words(args.kind, seed, args.minutes, args.nodes, args.round_s, args.first_round, args.show)
 
 
 def main(argv):
-    args = words(argv)
+    args, words = parsed(argv)
     if args.plan:
-        rounds = max(1, round(60 * args.minutes / args.round_s))
-        for number in range(args.first_round, args.first_round + rounds):
-            drawn = schedule.faults(args.seed, number, args.kind, args.nodes, args.round_s)
+        for number in words.rounds():
+            drawn = words.faults(number)
             print("round %d: %d, %s" % (number, len(drawn), schedule.digest(drawn)), *drawn, sep="\n")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault("LAB_NAME", "chaos")
-    folder = os.path.join(OUT, "chaos-%s-%d" % (args.kind, args.seed))
-    log = Log(folder)
-    log.say("chaos: %s, %d nodes, seed %d, %g minutes in rounds of %g s" % (
-        args.kind, args.nodes, args.seed, args.minutes, args.round_s))
-    return judged(args, Lab(), log)
-
-
-def judged(args, lab, log):
-    """Plays, tells, keeps what a failure needs, and takes everything down."""
-    run = Run(lab, args, log)
-    rounds = max(1, round(60 * args.minutes / args.round_s))
-    limit = 60 * args.minutes + rounds * (PATIENCE_S + HEAL_S) + CHECK_S
-    failed = True
+    lab, failed = Lab(), True
     try:
-        with time_limit(limit, "chaos"):
-            for line in run.play():
-                log.say(line)
+        words.cluster().up(lab)
+        lab.share(*(os.path.join(args.programs, name) for name in PROGRAMS), into="bin")
+        play(lab, words)
         failed = False
-        print("1 passed, 0 failed")
-        return 0
-    except (LabError, checks.Broken) as error:
-        for line in run.figures.lines():
-            log.say(line)
-        log.say("FAILED: %s" % error)
-        log.say("folder: %s\nagain:  %s" % (log.folder, again(args)))
-        print("0 passed, 1 failed")
-        return 1
+    except (LabError, Broken) as error:
+        print("FAILED: %s" % error)
+    except KeyboardInterrupt:
+        print("ended by hand")
     finally:
-        run.is_over.set()
-        if failed and lab.state.exists():
-            left_behind(lab, log)
         if not (failed and args.keep):
             lab.down()
+    print("0 passed, 1 failed" if failed else "1 passed, 0 failed")
+    return int(failed)
+
+
+def play(lab, words):
+    """One run on a lab that is up. What does not hold is raised, and has left a folder."""
+    log = Log(os.path.join(OUT, "chaos-%s-%d" % (words.kind, words.seed)))
+    log.say("chaos: %s, %d nodes, seed %d, %g minutes in rounds of %g s" % (
+        words.kind, words.nodes, words.seed, words.minutes, words.round_s))
+    run, failed = Run(lab, words, log), True
+    try:
+        with time_limit(60 * words.minutes + len(words.rounds()) * (PATIENCE_S + HEAL_S) + CHECK_S, "chaos"):
+            said = run.play()
+        failed = False
+    finally:
+        run.is_over.set()
+        if failed:
+            said = list(run.figures.lines()) + ["folder: %s" % log.folder, "again:  %s" % words.again()]
+            left_behind(lab, log)
+        for line in said:
+            log.say(line)
         log.close(remove=not failed)
 
 
@@ -94,19 +97,12 @@ def left_behind(lab, log):
         except LabError as error:
             log.note("collecting: %s" % error)
     for node in lab.processes.known():
-        shutil.copytree(lab.state.node_share(node), os.path.join(log.folder, "node%d" % node), dirs_exist_ok=True,
-                        ignore=lambda folder, names: [name for name in names if name.endswith(".in")])
+        shutil.copytree(lab.state.node_share(node), os.path.join(log.folder, "node%d" % node), dirs_exist_ok=True)
 
 
 def groups(lab, log):
     """What groupd's groups wait for, on each node."""
     for node in lab.running():
-        done = lab.remote.call(node, ["o2cpg", "-v", "groups", "--legacy"], HEAL_S)
-        log.keep("groups-%d.txt" % node, done.out + done.err)
-
-
-def again(args):
-    words_ = ["./x chaos --kind %s --seed %d --minutes %g" % (args.kind, args.seed, args.minutes)]
-    words_ += ["--nodes %d" % args.nodes] if args.nodes != NODES[args.kind] else []
-    words_ += ["--round %g" % args.round_s, "--first-round %d" % args.first_round]
-    return " ".join(words_)
+        for name, argv in (("groups", ["o2cpg", "-v", "groups", "--legacy"]), ("groupd", ["python3", "-c", DUMP])):
+            done = lab.remote.call(node, argv, GROUPS_S)
+            log.keep("%s-%d.txt" % (name, node), done.out + done.err)

@@ -2,7 +2,7 @@
 import zlib
 
 from .. import ocfs2
-from .checks import Broken
+from ..scenario import Broken
 
 FSCK_S = 120
 READ_S = 60

@@ -63,6 +63,7 @@ class Keeper:
         try:
             if name == COROSYNC:
                 self.lab.corosync.start(node)
+                self.programs.prefer(node, COROSYNC)
             else:
                 self.save_recording(node)
                 self.lab.agent.start(node, self.work.config)

@@ -1,15 +1,17 @@
 """One run: rounds of faults on one lab, each healed and measured; then everything that was written down is checked."""
+import os
 import queue
 import threading
 import time
+from dataclasses import dataclass
 
 from .. import ocfs2
 from ..errors import LabError
-from ..scenario import Cluster
+from ..scenario import Broken, Cluster
 from . import checks, schedule
 from .faults import Faults
 from .keeper import Keeper
-from .programs import CLIENT, Programs
+from .programs import CLIENT, COROSYNC, Programs
 from .report import Figures
 from .workload import Asker, Clients, Writers
 
@@ -20,11 +22,43 @@ KEEP_S = {"ns": 0.3, "uml": 2.0}
 READY_S = 60
 HEAL_S = 60
 
-# Short times: more happens in a minute. Without send_join five corosyncs on two cores can answer each other's join messages
-# for ever: what they read then is older than `consensus`, and no ring is formed again (seen for 80 s, until it was ended).
+# Short times: more happens in a minute. consensus is twice what corosync would take: where it is shorter than what waits in a
+# socket to be read, five corosyncs on two busy cores answer each other's old join messages and form no ring again.
 NAMESPACES = Cluster(5, "ns", conf=(("totem.token", "400"), ("totem.token_coefficient", "50"),
-                                    ("totem.consensus", "600"), ("totem.send_join", "10")))
+                                    ("totem.consensus", "1200")))
+CLUSTERS = {"ns": NAMESPACES, "uml": ocfs2.VOLUME_FOR_THREE}
 NETWORK = 0             # the worker of what belongs to no node
+
+
+@dataclass
+class Words:
+    """What is to be played. The same seed, kind, nodes and length of a round give the same faults."""
+
+    kind: str = "ns"
+    seed: int = 1
+    minutes: float = 1.0
+    nodes: int = 0              # 0: as many as the cluster of that kind has
+    round_s: float = 0          # 0: as usual for that kind
+    first_round: int = 1
+    show: bool = False          # prints every fault
+
+    def __post_init__(self):
+        self.nodes = self.nodes or CLUSTERS[self.kind].nodes
+        self.round_s = self.round_s or min(ROUND_S[self.kind], 60 * self.minutes)
+
+    def rounds(self):
+        return range(self.first_round, self.first_round + max(1, round(60 * self.minutes / self.round_s)))
+
+    def faults(self, number):
+        return schedule.faults(self.seed, number, self.kind, self.nodes, self.round_s)
+
+    def cluster(self):
+        return Cluster(**{**vars(CLUSTERS[self.kind]), "nodes": self.nodes})
+
+    def again(self):
+        """The command that plays the same."""
+        return "./x chaos --kind %s --seed %d --minutes %g --nodes %d --round %g --first-round %d" % (
+            self.kind, self.seed, self.minutes, self.nodes, self.round_s, self.first_round)
 
 
 class Worker(threading.Thread):
@@ -55,7 +89,7 @@ class Worker(threading.Thread):
 
 
 class Run:
-    """The state of one run. `play` raises checks.Broken at the first thing that does not hold."""
+    """The state of one run. `play` raises Broken at the first thing that does not hold."""
 
     def __init__(self, lab, words, log):
         self.lab, self.words, self.log = lab, words, log
@@ -66,10 +100,9 @@ class Run:
         self.workers = {}
 
     def play(self):
-        self.up()
-        rounds = max(1, round(60 * self.words.minutes / self.words.round_s))
+        self.begin_work()
         try:
-            for number in range(self.words.first_round, self.words.first_round + rounds):
+            for number in self.words.rounds():
                 self.round(number)
         finally:
             self.asker.stop()
@@ -79,14 +112,14 @@ class Run:
         self.work.stop()
         return self.verdict()
 
-    def up(self):
-        cluster = NAMESPACES if self.kind == "ns" else ocfs2.VOLUME_FOR_THREE
-        Cluster(**{**vars(cluster), "nodes": len(self.nodes)}).up(self.lab)
-        self.lab.share(*self.words.shared, into="bin")
+    def begin_work(self):
+        """The lab is up, with the programs in it."""
         self.programs = Programs(self.lab)
         self.work = (Clients if self.kind == "ns" else Writers)(self.lab, self.programs)
         self.keeper = Keeper(self.lab, self.programs, self.work, self.log)
         self.faults = Faults(self.lab, self.programs, self.keeper)
+        for node in self.nodes:
+            self.programs.prefer(node, COROSYNC)
         self.asker = Asker(self.lab, self.nodes, self.keeper, self.log)
         self.workers = {node: Worker(node, self) for node in [NETWORK] + self.nodes}
         for worker in self.workers.values():
@@ -99,7 +132,7 @@ class Run:
     # ---- a round --------------------------------------------------------------
 
     def round(self, number):
-        drawn = schedule.faults(self.words.seed, number, self.kind, len(self.nodes), self.words.round_s)
+        drawn = self.words.faults(number)
         listed = "\n".join(map(str, drawn))
         self.log.keep("round-%d.txt" % number, listed + "\n")
         self.log.note("round %d\n%s" % (number, listed))
@@ -114,7 +147,7 @@ class Run:
         self.log.say("round %d: %d drawn (%s), %.0f faults a minute, converged in %.1f s" % (
             number, len(drawn), schedule.digest(drawn), self.figures.rate(), took))
         if took > CONVERGE_S:
-            raise checks.Broken("round %d: converged %.1f s after the last fault, not within %d s" % (
+            raise Broken("round %d: converged %.1f s after the last fault, not within %d s" % (
                 number, took, CONVERGE_S))
         self.look(number)
 
@@ -167,16 +200,20 @@ class Run:
                 return took
             self.log.note("not yet: %s" % trouble)
             if took > seconds:
-                raise checks.Broken("%snot settled within %d s: %s" % (where, seconds, trouble))
+                raise Broken("%snot settled within %d s: %s" % (where, seconds, trouble))
             time.sleep(0.1)
 
     def look(self, number):
         """What can be seen at once."""
         checks.logs(self.lab, self.nodes)
         if self.asker.unanswered:
-            raise checks.Broken("round %d: %s" % (number, self.asker.unanswered[0]))
+            raise Broken("round %d: %s" % (number, self.asker.unanswered[0]))
 
     # ---- the end --------------------------------------------------------------
+
+    def program(self, name):
+        """One of those that the nodes have, for the host."""
+        return os.path.join(self.lab.state.share, "bin", name)
 
     def verdict(self):
         """Everything that was written down. Returns lines for the person."""
@@ -189,9 +226,9 @@ class Run:
             self.keeper.save_recording(node)
         found = checks.recordings(self.lab, self.nodes)
         files = [path for paths in found.values() for path in paths]
-        events = checks.replayed(self.words.o2cpg, files)
+        events = checks.replayed(self.program("o2cpg"), files)
         said.append("%d lives of daemons with %d events replayed: the same effects" % (len(files), events))
-        said.append(checks.judged(self.words.judge, found))
+        said.append(checks.judged(self.program("recordings"), found))
         if self.kind == "ns":
             said.append("clients heard %d words, each group in one order" % checks.clients(self.lab, self.nodes))
         checks.logs(self.lab, self.nodes)
