@@ -42,7 +42,7 @@ pub(crate) struct Opened {
 pub(crate) enum Done {
     Connected(Result<Box<Opened>, Failure>),
     Joined(GroupName, Result<Cpg<Inbox>, Failure>),
-    Spare(Result<Cpg<Inbox>, Failure>),
+    Spare(Result<(), Failure>),
     LeaveCalled(GroupName, Result<(), Failure>),
     Released,
     Checked,

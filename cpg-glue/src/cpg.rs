@@ -100,10 +100,15 @@ impl Group {
 
     fn submit_open(&mut self, spares: &mut Spares, calls: &mut Calls) {
         self.phase = Phase::Opening;
-        let (name, probe, spare) = (self.name.clone(), spares.probe(), spares.take(&self.name, calls));
+        let (name, probe, fresh) = (self.name.clone(), spares.probe(), spares.fresh());
+        let spare = spares.take(calls);
         calls.submit(Some(&self.name), move |progress| {
             let join = |mut cpg: Cpg<Inbox>| progress.call(Call::CpgJoin, || cpg.join(name.as_bytes())).map(|()| cpg);
             let open = || progress.call(Call::CpgInitialize, || Cpg::open(Inbox::new(name.as_bytes(), probe)));
+            let spare = spare.or_else(|| fresh.take()).map(|mut cpg| {
+                cpg.sink_mut().begin(name.as_bytes());
+                cpg
+            });
             let joined = match spare.map(join) {
                 // What refuses it may be the end of a corosync that has begun a new life since.
                 Some(Err(failure)) if failure.code != Code::TRY_AGAIN => open().and_then(join),

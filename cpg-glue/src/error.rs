@@ -133,7 +133,7 @@ impl Code {
     /// What a person can do about it.
     pub fn advice(self) -> &'static str {
         match self.name() {
-            "LIBRARY" => "corosync does not run or has just ended: systemctl status corosync",
+            "LIBRARY" => "corosync does not run, has just ended, or takes no more connections: its status, and its log",
             "TRY_AGAIN" | "QUEUE_FULL" => "corosync is busy or the ring is being formed: corosync-quorumtool",
             "EMFILE" => "this process has no file descriptor left, each group takes one: raise its LimitNOFILE",
             "ACCESS" | "SECURITY" => "run as root, or allow this user in corosync's uidgid section",

@@ -3,8 +3,10 @@
 //!
 //! A spare has joined nothing, so it is in no order that anybody sees. What corosync tells it all the same (rings) is
 //! dropped. It is opened when the calls thread has had nothing to do for [`SPARE_AFTER`]: corosync does nothing else
-//! while it opens one, so between the joins of a crowd it would only be in the way.
+//! while it opens one, so between the joins of a crowd it would only be in the way. A join that comes in the middle of
+//! that is next on the calls thread, and takes what has just been opened.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use crate::callbacks::Inbox;
 use crate::calls::{Calls, Done};
 use crate::error::{Call, Failure};
 use crate::glue::{Options, Probe};
-use crate::ids::GroupName;
 use crate::retry::SPARE;
 use crate::session::DISPATCH_BATCH;
 use crate::sys::{Cpg, Dispatched};
@@ -24,12 +25,17 @@ use crate::watched::Watched;
 /// of one program, shorter than those between two.
 pub const SPARE_AFTER: Duration = Duration::from_millis(10);
 
+/// A spare on its way from the calls thread, for the owner loop or for a join that stands behind it.
+#[derive(Clone, Default)]
+pub(crate) struct Fresh(Arc<Mutex<Option<Cpg<Inbox>>>>);
+
 /// The spares of one connection.
 pub(crate) struct Spares {
     max: usize,
     probe: Option<fn(Probe)>,
     open: Vec<Watched<Cpg<Inbox>>>,
     opening: bool,
+    fresh: Fresh,
     /// In a row, and until when to hold back because of them.
     failures: u32,
     not_before: Option<Instant>,
@@ -38,7 +44,7 @@ pub(crate) struct Spares {
 impl Spares {
     pub(crate) fn new(options: Options) -> Self {
         let Options { spares: max, probe, .. } = options;
-        Self { max, probe, open: Vec::new(), opening: false, failures: 0, not_before: None }
+        Self { max, probe, open: Vec::new(), opening: false, fresh: Fresh::default(), failures: 0, not_before: None }
     }
 
     /// What every connection's callbacks call first.
@@ -46,12 +52,16 @@ impl Spares {
         self.probe
     }
 
-    /// One for this group, if there is one that corosync has not closed.
-    pub(crate) fn take(&mut self, group: &GroupName, calls: &mut Calls) -> Option<Cpg<Inbox>> {
+    /// Where a job of the calls thread finds one that was opened just before it.
+    pub(crate) fn fresh(&self) -> Fresh {
+        self.fresh.clone()
+    }
+
+    /// One for a group, if there is one that corosync has not closed.
+    pub(crate) fn take(&mut self, calls: &mut Calls) -> Option<Cpg<Inbox>> {
         while let Some(spare) = self.open.pop() {
             let mut cpg = spare.into_handle();
             if is_alive(&mut cpg) {
-                cpg.sink_mut().begin(group.as_bytes());
                 return Some(cpg);
             }
             calls.release(None, cpg);
@@ -95,28 +105,20 @@ impl Spares {
     pub(crate) fn keep_time(&mut self, now: Instant, calls: &mut Calls) {
         if self.due(calls).is_some_and(|due| due <= now) {
             self.opening = true;
-            let probe = self.probe;
+            let (probe, fresh) = (self.probe, self.fresh());
             // Tried once: a busy corosync is left alone, and nobody waits for this one.
             calls.submit(None, move |progress| {
-                Done::Spare(progress.call_once(Call::CpgInitialize, || Cpg::open(Inbox::new(b"", probe))))
+                let opened = progress.call_once(Call::CpgInitialize, || Cpg::open(Inbox::new(b"", probe)));
+                Done::Spare(opened.map(|cpg| fresh.put(cpg)))
             });
         }
     }
 
     /// The calls thread is back.
-    pub(crate) fn opened(&mut self, result: Result<Cpg<Inbox>, Failure>, now: Instant, calls: &mut Calls) {
+    pub(crate) fn opened(&mut self, result: Result<(), Failure>, now: Instant, calls: &mut Calls) {
         self.opening = false;
-        let watched = result.map_err(|why| why.to_string()).and_then(|cpg| {
-            Watched::new(cpg).map_err(|(cpg, loss)| {
-                calls.release(None, cpg);
-                format!("{loss:?}")
-            })
-        });
-        match watched {
-            Ok(spare) => {
-                (self.failures, self.not_before) = (0, None);
-                self.open.push(spare);
-            }
+        match result.map_err(|why| why.to_string()).and_then(|()| self.watch_fresh(calls)) {
+            Ok(()) => (self.failures, self.not_before) = (0, None),
             Err(why) => {
                 self.failures += 1;
                 self.not_before = Some(now + SPARE.delay(self.failures));
@@ -125,12 +127,32 @@ impl Spares {
         }
     }
 
+    fn watch_fresh(&mut self, calls: &mut Calls) -> Result<(), String> {
+        let Some(cpg) = self.fresh.take() else { return Ok(()) };
+        let watched = Watched::new(cpg).map_err(|(cpg, loss)| {
+            calls.release(None, cpg);
+            format!("{loss:?}")
+        });
+        watched.map(|spare| self.open.push(spare))
+    }
+
     /// Gives all of them up, and opens no more.
     pub(crate) fn release(&mut self, calls: &mut Calls) {
         self.max = 0;
-        for spare in self.open.drain(..) {
-            calls.release(None, spare.into_handle());
+        for spare in self.open.drain(..).map(Watched::into_handle).chain(self.fresh.take()) {
+            calls.release(None, spare);
         }
+    }
+}
+
+impl Fresh {
+    /// What is there, once.
+    pub(crate) fn take(&self) -> Option<Cpg<Inbox>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, cpg: Cpg<Inbox>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cpg);
     }
 }
 
