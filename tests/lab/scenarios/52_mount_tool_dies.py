@@ -19,6 +19,7 @@ def run(lab):
     case = Case(lab, userstack.uuid_of_the_volume(lab, 1))
     for phase in (case.nobody_dies, case.before_the_answer, case.before_the_mount, case.before_mresult,
                   case.after_mresult, case.after_a_failed_mount, case.in_the_mount, case.in_the_unmount,
+                  case.in_the_kernels_unmount,
                   case.without_unmount, case.unmount_that_is_not_true):
         lab.note(phase.__name__)
         case.decided = len(case.decisions())
@@ -119,6 +120,17 @@ class Case:
         """It says UNMOUNT and does not wait."""
         ask(self.lab, 1, self.mount, self.mounted)
         self.lab.run(1, MOUNTER + "leave '%s'" % self.unmount)
+
+    def in_the_kernels_unmount(self):
+        """umount(2) cannot be killed either; the lockspace is in use until dlm_controld has let it go."""
+        ocfs2.mount(self.lab, (1,))
+        self.lab.run(1, "kill -STOP $(pidof dlm_controld)")
+        pid = self.lab.remote.spawn(1, ["umount", ocfs2.MOUNT], "/tmp/umount.log")
+        self.lab.wait_for(1, lambda: not ocfs2.mounts(self.lab, 1), 20, "the mount point is gone")
+        self.lab.run(1, "kill -KILL %d" % pid)
+        userstack.until_used_by(self.lab, 2, self.uuid, (1,))
+        self.lab.run(1, "kill -CONT $(pidof dlm_controld)")
+        self.lab.wait_for(1, "! kill -0 %d 2>/dev/null" % pid, 20, "umount is gone")
 
     def without_unmount(self):
         """The kernel cannot run the tool; its own word is enough."""
