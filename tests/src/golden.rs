@@ -82,7 +82,10 @@ pub fn run(path: &Path) -> Result<(), Error> {
 }
 
 /// The file as it would be if everything had gone as it does now.
-fn play(path: &Path, text: &str) -> Result<String, Error> {
+///
+/// # Errors
+/// [`Error`] says where: a command that is none, or a sentence that was broken.
+pub fn play(path: &Path, text: &str) -> Result<String, Error> {
     let mut story = Story::default();
     let mut out = String::new();
     let mut lines = text.lines().enumerate().peekable();

@@ -3,11 +3,13 @@
 //! | module | what |
 //! |---|---|
 //! | [`explore`] | small worlds of real agent-cores, every interleaving |
+//! | [`field`] | recordings of real daemons, judged, and told as stories |
 //! | [`sim`] | N real agent-cores in a modelled world: corosync, kernels, clients, failures |
 
 #![allow(clippy::missing_panics_doc, reason = "tests panic to fail")]
 
 pub mod explore;
+pub mod field;
 pub mod golden;
 mod lines;
 pub mod seeds;

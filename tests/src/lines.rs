@@ -2,6 +2,7 @@
 
 use crate::sim::agenda::{MS, Micros};
 use crate::sim::cluster::{Cluster, Happening, KernelDeed};
+use crate::sim::recording::Record;
 use agent_core::event::{ControlOp, errno_text};
 use agent_core::notice::Notice;
 use agent_core::{Effect, Event};
@@ -36,8 +37,7 @@ impl Lines {
         match happening {
             Happening::Handled(node) => {
                 let Some(record) = cluster.last_record(*node) else { return };
-                let told = heard(&record.event).into_iter().chain(record.effects.iter().filter_map(done));
-                told.for_each(|text| self.say(now, *node, text));
+                said(record).into_iter().for_each(|text| self.say(now, *node, text));
             }
             Happening::Kernel(deed) => {
                 let text = kernel(deed, self.fields.entry(deed.node).or_default());
@@ -72,6 +72,11 @@ impl Lines {
         }
         out
     }
+}
+
+/// What an operator would want to know of an event and its effects.
+pub(crate) fn said(record: &Record) -> Vec<String> {
+    heard(&record.event).into_iter().chain(record.effects.iter().filter_map(done)).collect()
 }
 
 /// What an operator would want to know of an event.

@@ -10,6 +10,7 @@ mod error;
 mod lab;
 mod machine;
 mod run;
+mod story;
 mod suites;
 mod tally;
 mod test;
@@ -40,6 +41,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Clusters of namespaces or real kernels on this machine: `./x lab help`
     Lab(lab::Args),
+    /// Makes a golden story of recordings: `./x story node2.jsonl node1.jsonl -o tests/golden/NN-name.txt`
+    Story(story::Args),
     /// Generates proto/src/generated from proto/*.proto
     Codegen(codegen::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Story(args) => story::run(&args),
         Command::Codegen(args) => codegen::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -62,6 +62,8 @@ const LOOK_TIME: Micros = 100 * MS;
 const NEWS_TIME: Micros = SECOND;
 
 type Outcome = Result<(), String>;
+/// Its name, and the function.
+type Sentence = (&'static str, fn(&mut Ledger, &Seen<'_>) -> Outcome);
 
 /// One event of an agent and what followed, seen with everything else there is.
 struct Seen<'a> {
@@ -98,9 +100,6 @@ impl Ledger {
                 let (Some(record), Some(agent)) = (cluster.last_record(*node), cluster.agent(*node)) else {
                     return Ok(());
                 };
-                let mut told = self.told.remove(node).unwrap_or_default();
-                told.take(record, cluster.now());
-                let seen = Seen { cluster, node: *node, record, agent, told: &told };
                 let sentences = sentences![
                     agents_of_one_view_hold_the_same,
                     one_agent_of_a_node_is_let_in,
@@ -129,12 +128,59 @@ impl Ledger {
                     what_a_daemon_has_written_stays_its_own_over_a_restart,
                     nobody_spins,
                 ];
-                let held = sentences.into_iter().try_for_each(|(name, check)| check(self, &seen).map_err(broken(name)));
-                told.done(record, agent, cluster.now());
-                self.told.insert(*node, told);
-                held
+                self.hold(cluster, *node, record, agent, &sentences)
             }
         }
+    }
+
+    /// The same for a real daemon's recording: what can be said of one agent alone. `cluster` only tells the time.
+    ///
+    /// # Errors
+    /// The first broken sentence.
+    pub fn check_recorded(
+        &mut self,
+        cluster: &Cluster,
+        node: u32,
+        record: &Record,
+        agent: &Agent,
+    ) -> Result<(), Broken> {
+        let sentences = sentences![
+            one_agent_of_a_node_is_let_in,
+            entries_leave_a_kernel_only_by_agreement,
+            nothing_is_written_without_quorum,
+            a_message_of_another_view_changes_nothing,
+            nobody_waits_for_a_ghost,
+            every_request_is_answered_once,
+            nobody_is_answered_after_it_has_gone,
+            settled_is_said_only_of_a_quiet_agent,
+            can_stop_says_what_the_kernel_was_seen_to_hold,
+            no_member_loses_its_entry,
+            an_entry_is_erased_only_after_a_vote_that_nothing_held_up,
+            whoever_slept_does_nothing_before_it_has_heard_itself,
+            every_change_has_a_later_version,
+            what_is_to_be_written_is_saved_first,
+            what_a_daemon_has_written_stays_its_own_over_a_restart,
+            nobody_spins,
+        ];
+        self.hold(cluster, node, record, agent, &sentences)
+    }
+
+    fn hold(
+        &mut self,
+        cluster: &Cluster,
+        node: u32,
+        record: &Record,
+        agent: &Agent,
+        sentences: &[Sentence],
+    ) -> Result<(), Broken> {
+        let mut told = self.told.remove(&node).unwrap_or_default();
+        told.take(record, cluster.now());
+        let (seen, at_ms) = (Seen { cluster, node, record, agent, told: &told }, cluster.now() / MS);
+        let broken = |sentence| move |what| Broken { sentence, what, at_ms };
+        let held = sentences.iter().try_for_each(|(name, check)| check(self, &seen).map_err(broken(*name)));
+        told.done(record, agent, cluster.now());
+        self.told.insert(node, told);
+        held
     }
 }
 
