@@ -102,6 +102,7 @@ def descriptors_run_out(lab):
     client = groupd.Client(lab, 1, "many")
     client.say(*("join g%d" % number for number in range(40)))
     lab.wait_for(1, "grep -q 'cannot be joined group=1:g39' /lab/node1/few.log", 10)
+    lab.wait_for(1, "grep -q 'refused.*g39.*EMFILE' /lab/node1/few.log", 10, "the log names what is short")
     listed = {group["name"] for group in lab.json(1, "o2cpg -o json groups --legacy")["groups"]}
     lab.wait_for(1, lambda: {line.split()[1] for line in client.heard() if line.startswith("finish")} == listed, 10,
                  "only those that are joined are listed")
