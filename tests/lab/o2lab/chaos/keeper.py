@@ -66,7 +66,9 @@ class Keeper:
                 self.programs.prefer(node, COROSYNC)
             else:
                 self.save_recording(node)
-                self.lab.agent.start(node, self.work.config)
+                # Written once: a daemon that has just been started may be reading it.
+                known = os.path.exists(self.lab.agent.config_file(node))
+                self.lab.agent.start(node, None if known else self.work.config)
             self.restarts[name] += 1
             self.log.note("keeper: node %d: %s started" % (node, name))
         except LabError as error:
