@@ -204,8 +204,10 @@ impl Daemon {
             controld::open(&prefix, readers, desk, &self.hands.mounts)?;
         }
         if let Some(options) = groupd_options(in_force, readers) {
-            let tell = sources::legacy_groups(self.inputs.queue_end.clone());
-            self.groupd = Some(groupd::serve(options, tell)?);
+            let queue = &self.inputs.queue_end;
+            let groups = Box::new(sources::newest(queue, Event::LegacyGroups));
+            let recovery = Box::new(sources::newest(queue, Event::LegacyRecovery));
+            self.groupd = Some(groupd::serve(options, groupd::Ears { groups, recovery })?);
         }
         sockets::listen(&self.socket, &self._run_dir, desk)?;
         Ok(())

@@ -50,18 +50,22 @@ fn on_signal(mut signal: Signal, queue: mpsc::Sender<Input>, input: impl Fn() ->
     });
 }
 
-/// What is called with the groups of the legacy service's clients; only the newest list counts.
-pub(crate) fn legacy_groups(queue: mpsc::Sender<Input>) -> impl Fn(Vec<String>) + 'static {
-    let (news, mut newest) = watch::channel(Vec::new());
+/// What is called with news of which only the newest count.
+pub(crate) fn newest<T>(queue: &mpsc::Sender<Input>, event: fn(T) -> Event) -> impl Fn(T) + 'static
+where
+    T: Clone + Default + 'static,
+{
+    let (news, mut newest) = watch::channel(T::default());
+    let queue = queue.clone();
     spawn_local(async move {
         while newest.changed().await.is_ok() {
-            let groups = newest.borrow_and_update().clone();
-            if queue.send(Input::Event(Event::LegacyGroups(groups))).await.is_err() {
+            let value = newest.borrow_and_update().clone();
+            if queue.send(Input::Event(event(value))).await.is_err() {
                 return;
             }
         }
     });
-    move |groups| _ = news.send_replace(groups)
+    move |value| _ = news.send_replace(value)
 }
 
 /// The kernel raises POLLPRI on an open mountinfo when the mount table has changed (proc(5)).

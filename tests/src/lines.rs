@@ -100,6 +100,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::MountAsked(..)
         | Event::ControlDone(..)
         | Event::LegacyGroups(_)
+        | Event::LegacyRecovery(_)
         | Event::ClientGone(_)
         | Event::KernelDone(..)
         | Event::KernelSeen(_)

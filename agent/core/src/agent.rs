@@ -6,11 +6,12 @@ use crate::effect::{Effect, Effects};
 use crate::event::{ClusterConfig, Connected, Event, KernelView, Reason, Started, ViewChange};
 use crate::ids::{ClientId, Member, NodeId, OpId, Tick};
 use crate::leave::Leaving;
+use crate::legacy::LegacyRecovery;
 use crate::notice::Notice;
 use crate::pins::Tokens;
 use crate::policy::Policy;
 use crate::table::Agreed;
-use crate::timers::{HEARTBEAT_MS, Timer, Timers};
+use crate::timers::{Timer, Timers};
 use crate::tree::Kernel;
 use crate::view::View;
 use crate::volumes::Volumes;
@@ -70,6 +71,9 @@ pub struct Agent {
     pub(crate) tokens: Tokens,
     /// Groups of legacy clients, as `LEVEL:NAME`.
     pub(crate) legacy: BTreeSet<String>,
+    /// What the legacy service said last of deaths; `None` where there is no such service.
+    #[serde(default)]
+    pub(crate) legacy_recovery: Option<LegacyRecovery>,
     pub(crate) waiters: BTreeMap<ClientId, Condition>,
     pub(crate) timers: Timers,
     pub(crate) tries: Tries,
@@ -197,6 +201,7 @@ impl Agent {
                 self.mount_client_gone(client, fx);
             }
             Event::LegacyGroups(groups) => self.legacy = groups.into_iter().collect(),
+            Event::LegacyRecovery(recovery) => self.legacy_recovery = Some(recovery),
             Event::ControlDone(op, result) => self.control_done(op, result, fx),
             Event::FenceEnded(node, result) => self.fence_ended(node, result, fx),
             Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),
@@ -330,21 +335,6 @@ impl Agent {
             _ => {}
         }
         fx.notice(Notice::NodeLeft { node, how: how.into() });
-    }
-
-    /// The kernels learn of a death by the disk: our volumes stand still until its heartbeat has run out.
-    fn heartbeat_ends(&mut self, node: NodeId, fx: &mut Effects) {
-        let beats = u64::from(self.policy.attributes.dead_threshold.saturating_sub(1));
-        self.dying.insert(node, Tick(self.now.0 + beats * HEARTBEAT_MS));
-        self.wake_for_the_dead(fx);
-    }
-
-    fn wake_for_the_dead(&mut self, fx: &mut Effects) {
-        let now = self.now;
-        self.dying.retain(|_, until| *until > now || planted!(DeadForEver));
-        if let Some(first) = self.dying.values().min() {
-            self.timers.set(Timer::HeartbeatEnds, first.since(now), fx);
-        }
     }
 
     fn ring_changed(&mut self, ring: crate::ids::RingId, nodes: BTreeSet<NodeId>, fx: &mut Effects) {

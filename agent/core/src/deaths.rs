@@ -1,4 +1,4 @@
-//! The order of a death (DESIGN §4): fence gate → drop what points to the dead → go on. And what becomes of a node whose
+//! The order of a death (DESIGN §4): fence gate → lower levels → drop what points to the dead → go on. And what becomes of a node whose
 //! agent is gone while its kernel may go on.
 //!
 //! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat
@@ -12,7 +12,7 @@ use crate::ids::{Member, NodeId, OpId, Tick};
 use crate::notice::Notice;
 use crate::policy::Fence;
 use crate::saved::{Saved, SavedDeath};
-use crate::timers::Timer;
+use crate::timers::{HEARTBEAT_MS, Timer};
 use crate::wait::Wait;
 use proto::handshake::Blocks;
 use proto::peer::{Body, Fenced, Hello, VolumeId};
@@ -78,6 +78,21 @@ impl Agent {
         if self.buries() && !volumes.is_empty() {
             let death = Death { since: self.now, volumes, why: self.gate_word(), ..Death::default() };
             self.deaths.entry(node).or_insert(death);
+        }
+    }
+
+    /// The kernels learn of a death by the disk: our volumes stand still until its heartbeat has run out.
+    pub(crate) fn heartbeat_ends(&mut self, node: NodeId, fx: &mut Effects) {
+        let beats = u64::from(self.policy.attributes.dead_threshold.saturating_sub(1));
+        self.dying.insert(node, Tick(self.now.0 + beats * HEARTBEAT_MS));
+        self.wake_for_the_dead(fx);
+    }
+
+    pub(crate) fn wake_for_the_dead(&mut self, fx: &mut Effects) {
+        let now = self.now;
+        self.dying.retain(|_, until| *until > now || planted!(DeadForEver));
+        if let Some(first) = self.dying.values().min() {
+            self.timers.set(Timer::HeartbeatEnds, first.since(now), fx);
         }
     }
 
@@ -159,6 +174,9 @@ impl Agent {
                     fx.push(Effect::Fence(node, name));
                     self.deaths.entry(node).and_modify(|death| death.fencing = true);
                 }
+                continue;
+            }
+            if self.lower_levels_recovered(node).is_err() {
                 continue;
             }
             let shared = self.shared_with(death);
@@ -312,7 +330,10 @@ impl Agent {
         }
         let wait = |(node, death): (&NodeId, &Death)| match self.is_gate_open(death) {
             false => Wait::Fence { node: *node, why: death.why.clone() },
-            true => Wait::Buries { node: *node, why: self.control.why.clone() },
+            true => match self.lower_levels_recovered(*node) {
+                Err(wait) => wait,
+                Ok(()) => Wait::Buries { node: *node, why: self.control.why.clone() },
+            },
         };
         self.deaths.iter().map(wait).collect()
     }

@@ -1,6 +1,7 @@
 //! Everything that can happen to an agent. `inputs.rs` of the daemon builds these; it wraps, it never judges.
 
 use crate::ids::{ClientId, Member, NodeId, OpId, RingId, TimerToken};
+use crate::legacy::LegacyRecovery;
 use crate::mount_client::MountAsk;
 use crate::policy::Policy;
 use crate::saved::Saved;
@@ -66,6 +67,8 @@ pub enum Event {
     MountAsked(ClientId, MountAsk),
     /// Groups that clients of the legacy service have, as `LEVEL:NAME`.
     LegacyGroups(Vec<String>),
+    /// What the legacy service has seen of deaths.
+    LegacyRecovery(LegacyRecovery),
     /// A client's connection is closed.
     ClientGone(ClientId),
     /// A batch of kernel operations ended; the tree was read again after it.

@@ -19,6 +19,7 @@
 //! | `work` | our part of a step: batches for the kernel, and the answer |
 //! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
+//! | [`legacy`] | groups of legacy clients, which recover before the volumes |
 //! | [`tree`] | what our kernel holds and which of it is ours |
 //! | [`identity`] | corosync's nodelist → the entry we ask for |
 //! | [`adopt`] | what was found at start: adopted, dropped, foreign, conflict |
@@ -54,6 +55,7 @@ mod exchange;
 pub mod identity;
 pub mod ids;
 pub mod leave;
+pub mod legacy;
 pub mod merge;
 pub mod mount_client;
 pub mod mounting;

@@ -52,6 +52,10 @@ pub enum Wait {
     Deserted { volumes: BTreeSet<VolumeId> },
     /// The fence gate of a dead node is closed.
     Fence { node: NodeId, why: String },
+    /// A legacy group of a lower level recovers from this death first.
+    LegacyGroup { node: NodeId, group: String },
+    /// The legacy service has not taken note of this death.
+    LegacyService { node: NodeId },
     /// The gate is open; the kernel has not taken the news of the death yet.
     Buries { node: NodeId, why: String },
     /// We have heard none of our own messages for too long.
@@ -87,6 +91,8 @@ impl Wait {
             Wait::Control { .. } => "control",
             Wait::Deserted { .. } => "dlm-controld",
             Wait::Fence { .. } => "fence",
+            Wait::LegacyGroup { .. } => "legacy-group",
+            Wait::LegacyService { .. } => "legacy-service",
             Wait::Buries { .. } => "death",
             Wait::Deaf => "deaf",
             Wait::Probe => "probe",
@@ -105,6 +111,8 @@ impl Wait {
             | Wait::HeartbeatEnds { node, .. }
             | Wait::MountAfterDeath { node, .. }
             | Wait::Fence { node, .. }
+            | Wait::LegacyGroup { node, .. }
+            | Wait::LegacyService { node }
             | Wait::Buries { node, .. }
             | Wait::Absent { node, .. } => vec![node.0],
             Wait::Corosync { .. }
@@ -165,6 +173,12 @@ impl Wait {
             Wait::Fence { node, .. } => format!(
                 "make sure that node {node} writes no more (power it off), then: o2cpg ack-dead {node} --yes-i-am-sure={node}"
             ),
+            Wait::LegacyGroup { .. } => {
+                "o2cpg groups --legacy, on each node: let the program that owes its group an answer give it, or end that program".into()
+            }
+            Wait::LegacyService { .. } => {
+                "milliseconds, unless its connection to corosync hangs: journalctl -u o2cpgd".into()
+            }
             Wait::Buries { .. } => "tried again by itself; see dmesg".into(),
             Wait::Deaf => {
                 "the ring has not delivered our own message: corosync-cfgtool -s on all nodes (one-way links?)".into()
@@ -220,6 +234,10 @@ impl fmt::Display for Wait {
                 write!(f, "dlm_controld, which is gone; on this node these volumes stand still: {}", volumes.join(", "))
             }
             Wait::Fence { node, why } => write!(f, "the fence gate of node {node}: {why}"),
+            Wait::LegacyGroup { node, group } => {
+                write!(f, "legacy group {group} to recover from the death of node {node}, before the volumes do")
+            }
+            Wait::LegacyService { node } => write!(f, "the legacy service to take note of the death of node {node}"),
             Wait::Buries { node, why } if why.is_empty() => {
                 write!(f, "this kernel to take the news of node {node}'s death")
             }

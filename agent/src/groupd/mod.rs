@@ -18,18 +18,21 @@ mod corosync;
 mod cpgs;
 mod hands;
 mod journal;
+mod levels;
 mod lock_file;
 mod outbox;
 mod server;
 
+use agent_core::legacy::LegacyRecovery;
 use clients::Readers;
 use cpg_glue::Failure;
 use groupd_compat::ids::CpgId;
 use groupd_compat::machine::{Compat, Exit, Machine, OnClientDeath};
+use levels::Levels;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group};
 use server::{Order, Server, connect};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -91,35 +94,45 @@ pub enum Error {
 struct Place {
     listener: Rc<UnixListener>,
     last_client: Rc<Cell<u64>>,
-    /// Told the groups of clients whenever they change, if anybody wants to know.
-    tell: Option<Box<dyn Fn(Vec<String>)>>,
+    /// Where anybody wants to know.
+    ears: Option<Ears>,
     told: Cell<(usize, CpgId)>,
+    levels: RefCell<Levels>,
+}
+
+/// Who is told what goes on in the service.
+pub(crate) struct Ears {
+    /// The groups of clients, whenever they change.
+    pub(crate) groups: Box<dyn Fn(Vec<String>)>,
+    /// Deaths that the service has seen, and what still recovers from them.
+    pub(crate) recovery: Box<dyn Fn(LegacyRecovery)>,
 }
 
 impl Place {
-    fn take(name: &str, tell: Option<Box<dyn Fn(Vec<String>)>>) -> Result<Place, Error> {
+    fn take(name: &str, ears: Option<Ears>) -> Result<Place, Error> {
         let listener = clients::listen(name).map_err(|source| Error::Socket { name: name.to_owned(), source })?;
         let told = Cell::new((0, CpgId::CONTROL));
-        Ok(Place { listener, last_client: Rc::default(), tell, told })
+        Ok(Place { listener, last_client: Rc::default(), ears, told, levels: RefCell::default() })
     }
 
-    /// Says which groups there are, if that has changed.
+    /// Says which groups there are and how far lower levels have recovered, if that has changed.
     fn tell(&self, machine: &Machine) {
+        let Some(ears) = &self.ears else { return };
         let census = machine.census();
-        if self.told.replace(census) != census
-            && let Some(tell) = &self.tell
-        {
-            tell(machine.keys().map(ToString::to_string).collect());
+        if self.told.replace(census) != census {
+            (ears.groups)(machine.keys().map(ToString::to_string).collect());
+        }
+        if let Some(word) = self.levels.borrow_mut().news(machine) {
+            (ears.recovery)(word);
         }
     }
 
     /// There are none any more.
     fn clear(&self) {
-        if self.told.replace((0, CpgId::CONTROL)).0 > 0
-            && let Some(tell) = &self.tell
-        {
-            tell(Vec::new());
+        if let (Some(ears), 1..) = (&self.ears, self.told.replace((0, CpgId::CONTROL)).0) {
+            (ears.groups)(Vec::new());
         }
+        self.levels.take();
     }
 }
 
@@ -129,10 +142,10 @@ pub(crate) struct Service {
     lives: JoinHandle<()>,
 }
 
-/// Listens at once, and serves whenever corosync is there. `tell` hears the names of all groups whenever they change.
-pub(crate) fn serve(options: Options, tell: impl Fn(Vec<String>) + 'static) -> Result<Service, Error> {
+/// Listens at once, and serves whenever corosync is there.
+pub(crate) fn serve(options: Options, ears: Ears) -> Result<Service, Error> {
     more_descriptors();
-    let place = Place::take(&options.socket, Some(Box::new(tell)))?;
+    let place = Place::take(&options.socket, Some(ears))?;
     let (orders, taken) = mpsc::channel(1);
     Ok(Service { orders, lives: spawn_local(lives(options, place, taken)) })
 }

@@ -35,6 +35,11 @@ impl Quorum {
         self.ring = ring;
     }
 
+    /// The ring that the control CPG is in.
+    pub(crate) fn ring(&self) -> RingId {
+        self.ring
+    }
+
     /// Believes what speaks of the present ring or an earlier one. Returns who went.
     pub(crate) fn settle(&mut self) -> BTreeSet<NodeId> {
         let mut gone = BTreeSet::new();

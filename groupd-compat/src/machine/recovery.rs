@@ -132,6 +132,19 @@ impl Recovery {
         Ok(())
     }
 
+    /// How many groups below a level have not recovered, of each failed node that has any.
+    pub(crate) fn counts(&self, below: Level) -> impl Iterator<Item = (NodeId, usize)> {
+        let count = move |set: &RecoverySet| set.unrecovered[..below.index()].iter().sum();
+        self.sets.iter().map(move |(&node, set)| (node, count(set))).filter(|&(_, count)| count > 0)
+    }
+
+    /// The last of those groups, in the order of their creation.
+    pub(crate) fn last_below(&self, node: NodeId, below: Level) -> Option<CpgId> {
+        let groups = &self.sets.get(&node)?.groups;
+        let open = |entry: &Entry| entry.level < below && entry.state != State::Recovered;
+        groups.iter().rev().find(|(_, entry)| open(entry)).map(|(&cpg, _)| cpg)
+    }
+
     /// May this group, which is all stopped, start again?
     ///
     /// Quorum must have noticed every failure. A group of the lowest level in *all* sets waits until all

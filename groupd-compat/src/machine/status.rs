@@ -5,8 +5,8 @@ use super::effect::{Effect, Effects};
 use super::group::Keeper;
 use super::modes::Mode;
 use super::wait::Wait;
-use crate::ids::{ClientId, CpgId, NodeId};
-use crate::names::GroupKey;
+use crate::ids::{ClientId, CpgId, NodeId, RingId};
+use crate::names::{GroupKey, Level};
 use crate::records::{GroupRecord, Reply};
 use crate::verbs::{Query, Request};
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,24 @@ impl Machine {
     #[must_use]
     pub fn census(&self) -> (usize, CpgId) {
         (self.groups.len(), CpgId(self.last_cpg))
+    }
+
+    /// The ring that the control CPG is in: every failure up to it is known.
+    #[must_use]
+    pub fn ring(&self) -> RingId {
+        self.node.quorum.ring()
+    }
+
+    /// How many groups below a level have still to recover here, of each failed node. Costs little.
+    pub fn unrecovered(&self, below: Level) -> impl Iterator<Item = (NodeId, usize)> {
+        self.node.recovery.counts(below)
+    }
+
+    /// The last group of those, in the order of their creation: usually the last to recover.
+    #[must_use]
+    pub fn last_unrecovered(&self, node: NodeId, below: Level) -> Option<&GroupKey> {
+        let cpg = self.node.recovery.last_below(node, below)?;
+        self.groups.get(&cpg).map(|group| &group.key)
     }
 
     /// The answer to `get_groups`: one record at least, if there is a group (kept, K8).

@@ -1,11 +1,12 @@
-"""The user stack with a control daemon: stock mount.ocfs2 on three nodes, a death behind the fence gate, recovery, fsck clean."""
-from o2lab import ocfs2, userstack
+"""The user stack with a control daemon: stock mount.ocfs2 on three nodes, a death behind the fence gate and behind a legacy
+group of level 0, recovery, fsck clean."""
+from o2lab import ocfs2, userstack, wait
 from o2lab.scenario import Broken, expect, expect_in
 
 SUITES = {"cluster": userstack.CLUSTER}
 PROGRAMS = ocfs2.PROGRAMS
 LIMIT_S = 120
-CONFIG = ocfs2.CONFIG.replace("[o2cb]", 'fence = "manual"\n[o2cb]')
+CONFIG = ocfs2.CONFIG.replace("[o2cb]", 'fence = "manual"\n[o2cb]') + '[legacy]\ngroupd = "libgroup"\n'
 DEAD = 3
 STAY = (1, 2)
 REPLAY = "Begin replay journal (node %d" % DEAD
@@ -21,7 +22,10 @@ def run(lab):
     expect("the group of the volume", [1, 2, 3], members(lab, 1, volume))
     lab.wait_for(2, "corosync-cpgtool -n | grep -q ocfs2:" + volume, 5, "corosync-cpgtool shows it")
     expect("the volume is shared", True, ocfs2.is_shared(lab))
-    died_while_writing(lab, volume)
+    fencers = [Fencer(lab, node) for node in (1, 2, 3)]
+    died_while_writing(lab, volume, fencers[0])
+    for fencer in fencers[:2]:
+        fencer.leave()
     back_again(lab, volume)
     ocfs2.umount(lab)
     lab.wait_for(1, lambda: members(lab, 1, volume) is None, 10, "the group is empty")
@@ -29,12 +33,37 @@ def run(lab):
     expect("fsck.ocfs2 -fn: %s%s" % (checked.out, checked.err), 0, checked.code)
 
 
-def died_while_writing(lab, volume):
-    """Nothing is told to the kernels before somebody says that the node is off; then both recover it, once."""
+class Fencer:
+    """A program of level 0, as fenced was: its group recovers before the volumes do."""
+
+    def __init__(self, lab, node):
+        self.running = userstack.Running(lab, node, "o2cpg groupctl --level 0")
+        self.say("auto on", "join default")
+        self.hears("finish default")
+
+    def say(self, *lines):
+        for line in lines:
+            self.running.tell(line)
+
+    def hears(self, words):
+        wait.until(lambda: self.running.lines()[-1:] and self.running.lines()[-1].startswith(words), 10,
+                   "%r from groupctl: %s" % (words, self.running.lines()))
+
+    def leave(self):
+        self.say("quit")
+        self.hears("terminate default")
+        self.running.stop()
+
+
+def died_while_writing(lab, volume, fencer):
+    """Nothing is told to the kernels before somebody says that the node is off and the lower level has recovered; then both
+    recover it, once."""
     written = "%s/of-the-dead" % ocfs2.MOUNT
     lab.run(DEAD, "echo x >> %s && sync %s" % (written, written))       # this one is on the disk
     lab.remote.spawn(DEAD, ["/bin/sh", "-c", "while :; do echo x >> %s; sync %s; done" % (written, written)], "/dev/null")
+    fencer.say("auto off")
     lab.crash(DEAD)
+    fencer.hears("stop default")
     for node in STAY:
         text = ocfs2.until_waiting(lab, node, "fence", DEAD)
         expect_in("node %d says what is missing" % node, "nobody has confirmed it", text)
@@ -43,6 +72,15 @@ def died_while_writing(lab, volume):
     refused = lab.try_run(1, "o2cpg ack-dead node2 --yes-i-am-sure=node2")
     expect("a node that lives is not taken for dead", 5, refused.code)
     lab.run(2, "o2cpg ack-dead node3 --yes-i-am-sure=node3")
+    fencer.say("stopped default")
+    fencer.hears("start default")
+    for node in STAY:
+        text = ocfs2.until_waiting(lab, node, "legacy-group", DEAD)
+        expect_in("node %d says what is missing" % node, "legacy group 0:default to recover", text)
+        if REPLAY in lab.run(node, "dmesg"):
+            raise Broken("node %d: recovered before the level below" % node)
+    fencer.say("started default")
+    fencer.hears("finish default")
     lab.wait_for(1, lambda: any(REPLAY in lab.run(node, "dmesg") for node in STAY), 20, "a survivor replays the journal")
     for node in STAY:
         ocfs2.until(lab, node, "settled")

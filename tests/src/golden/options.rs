@@ -49,6 +49,12 @@ pub(super) fn set(policy: &mut Policy, option: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// `3=0:fence`: the group has not recovered from the death of node 3.
+pub(super) fn behind(text: &str) -> Result<(NodeId, String), String> {
+    let (node, group) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NODE=LEVEL:NAME"))?;
+    Ok((NodeId(number(node)?), group.to_owned()))
+}
+
 /// What a client asks.
 pub(super) fn ask(words: &[&str]) -> Result<Ask, String> {
     Ok(match words {

@@ -48,7 +48,11 @@ impl Story {
         let (name, arguments) = words.split_first().ok_or("no command")?;
         self.advanced = *name == "advance";
         let taken = self.time(name, arguments)? || self.machine(name, arguments)? || self.settings(name, arguments)?;
-        if taken || self.asks(name, arguments)? { Ok(()) } else { Err(format!("no command {name:?}")) }
+        if taken || self.stack(name, arguments)? || self.asks(name, arguments)? {
+            Ok(())
+        } else {
+            Err(format!("no command {name:?}"))
+        }
     }
 
     fn time(&mut self, name: &str, arguments: &[&str]) -> Result<bool, String> {
@@ -141,6 +145,28 @@ impl Story {
                 host.kernel.unmake(&cluster, name);
                 self.cluster.look(number);
             }
+            ("config", [node, changes @ ..]) => {
+                let mut outcome = Ok(());
+                self.cluster.set_policy(options::number(node)?, |policy| {
+                    outcome = changes.iter().try_for_each(|option| options::set(policy, option));
+                });
+                outcome?;
+            }
+            ("nodelist", change) => return self.nodelist(change).map(|()| true),
+            ("cluster-name", [name]) => {
+                let name = name.replace('_', " ");
+                self.cluster.configure(|config| config.cluster_name = name);
+            }
+            ("intrude", [node, manner]) => self.cluster.intrude(options::number(node)?, manner_of(manner)?),
+            ("intruders-end", []) => self.cluster.intruders_end(),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// A user stack, the control device, and who is beside us: dlm_controld, legacy groups.
+    fn stack(&mut self, name: &str, arguments: &[&str]) -> Result<bool, String> {
+        match (name, arguments) {
             ("user-stack", nodes) => {
                 for node in nodes {
                     let node = options::number(node)?;
@@ -162,22 +188,16 @@ impl Story {
                 self.cluster.hosts.get_mut(&node).ok_or("no such node")?.kernel.break_off();
                 self.cluster.look(node);
             }
+            ("legacy-groups", [node, groups @ ..]) => {
+                let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+                self.cluster.legacy_groups(options::number(node)?, groups);
+            }
+            ("legacy-says", [node, behind @ ..]) => {
+                let behind: Result<_, String> = behind.iter().map(|pair| options::behind(pair)).collect();
+                self.cluster.legacy_says(options::number(node)?, behind?);
+            }
             ("kernel-mounts", [node]) => self.cluster.user_mount(options::number(node)?, true),
             ("kernel-umounts", [node]) => self.cluster.user_mount(options::number(node)?, false),
-            ("config", [node, changes @ ..]) => {
-                let mut outcome = Ok(());
-                self.cluster.set_policy(options::number(node)?, |policy| {
-                    outcome = changes.iter().try_for_each(|option| options::set(policy, option));
-                });
-                outcome?;
-            }
-            ("nodelist", change) => return self.nodelist(change).map(|()| true),
-            ("cluster-name", [name]) => {
-                let name = name.replace('_', " ");
-                self.cluster.configure(|config| config.cluster_name = name);
-            }
-            ("intrude", [node, manner]) => self.cluster.intrude(options::number(node)?, manner_of(manner)?),
-            ("intruders-end", []) => self.cluster.intruders_end(),
             _ => return Ok(false),
         }
         Ok(true)

@@ -9,12 +9,13 @@ use crate::sim::intruder::{Intruder, Manner};
 use crate::sim::kernel::Kernel;
 use agent_core::Event;
 use agent_core::event::ClusterConfig;
-use agent_core::ids::ClientId;
+use agent_core::ids::{ClientId, NodeId};
+use agent_core::legacy::LegacyRecovery;
 use agent_core::mount_client::MountAsk;
 use agent_core::policy::Policy;
 use configfs::NodeNum;
 use proto::control::Ask;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How mount.ocfs2 ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +221,18 @@ impl Cluster {
     /// It closes its connection.
     pub fn tool_goes(&mut self, node: u32) {
         self.tell(node, Event::ClientGone(tool_of(node)));
+    }
+
+    /// Programs that speak libgroup have these groups on the node.
+    pub fn legacy_groups(&mut self, node: u32, groups: Vec<String>) {
+        self.tell(node, Event::LegacyGroups(groups));
+    }
+
+    /// The legacy service has seen the ring that the agent is in, and says what recovers.
+    pub fn legacy_says(&mut self, node: u32, behind: BTreeMap<NodeId, String>) {
+        let ring = self.hosts.get(&node).and_then(|host| host.agent()?.view().ring());
+        let ring_seq = ring.map_or(0, |ring| ring.seq);
+        self.tell(node, Event::LegacyRecovery(LegacyRecovery { ring_seq, behind }));
     }
 
     /// On a user stack, which needs no node tree: the kernel has mounted the volume, or it is gone again.
