@@ -243,3 +243,28 @@ fn recovery_of_many_groups_is_linear() {
     // Per group and survivor: stop, STOPPED, start, STARTED, finish; and one line for the crash.
     assert_eq!((few, many), (30 * 10 + 1, 300 * 10 + 1));
 }
+
+#[test]
+fn what_has_not_recovered_below_a_level_is_known() {
+    let mut cluster = Cluster::new(3);
+    for (at, group) in [(0, "fence"), (1, "lock"), (2, "fs")] {
+        (1..=3).for_each(|node| cluster.join(node, at, group));
+    }
+    cluster.settle();
+    cluster.manual(1, 0);
+    let before = cluster.daemons[&1].machine.ring();
+    cluster.crash(3);
+    cluster.settle();
+    let open = |cluster: &Cluster| {
+        let machine = &cluster.daemons[&1].machine;
+        let counts: Vec<_> = machine.unrecovered(level(2)).collect();
+        let last = machine.last_unrecovered(NodeId(3), level(2)).map(ToString::to_string);
+        (machine.ring() != before, counts, last)
+    };
+    assert_eq!(open(&cluster), (true, vec![(NodeId(3), 2)], Some("1:lock".to_owned())));
+    cluster.stop_done(1, 0, "fence");
+    cluster.settle();
+    cluster.start_done(1, 0, "fence");
+    cluster.settle();
+    assert_eq!(open(&cluster), (true, vec![], None));
+}

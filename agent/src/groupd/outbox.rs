@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_read_is_dropped_at_the_bound() {
+    async fn conformance_44_a_client_that_does_not_read_is_dropped_at_the_bound() {
         let (mut ours, _theirs) = UnixStream::pair().unwrap();
         let outbox = Outbox::default();
         let (_, writer) = ours.split();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_is_gone_ends_the_sending() {
+    async fn conformance_45_a_client_that_is_gone_ends_the_sending() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
         let outbox = Outbox::default();

@@ -2,6 +2,7 @@
 
 use super::change::{Change, Owed};
 use super::effect::{Effect, Effects, Notice};
+use super::former::{Anew, Words};
 use super::node::Node;
 use super::saved::{Saved, SavedStep};
 use super::wait::Wait;
@@ -42,6 +43,10 @@ pub(crate) struct Group {
     pub(crate) unanswered: Option<EventId>,
     /// A member has started that join behind the failure, and waits for our word (deviation B15).
     pub(crate) awaited: bool,
+    /// Our own join, while a failure is current that replaced it.
+    pub(crate) replaced: Option<EventId>,
+    pub(crate) words: Words,
+    pub(crate) anew: Option<Anew>,
 }
 
 /// Who answers for a group.
@@ -76,6 +81,9 @@ impl Group {
             id_told: false,
             unanswered: None,
             awaited: false,
+            replaced: None,
+            words: Words::default(),
+            anew: None,
         }
     }
 
@@ -119,7 +127,11 @@ impl Group {
 
     /// A step of a peer came. It is looked at when the change that it names is current. From a node whose
     /// failure is current it is of a new life, and of a change to come, even if that has an old id.
-    pub(crate) fn hear(&mut self, step: SavedStep, fx: &mut Effects) {
+    pub(crate) fn hear(&mut self, step: SavedStep, me: NodeId, fx: &mut Effects) {
+        self.words.hear(&step, me);
+        if step.step == Step::Started {
+            self.hear_anew(step.from, step.id);
+        }
         let reborn = self.current.as_ref().is_some_and(|change| change.failed.contains(&step.from));
         if self.unanswered == Some(step.id) && step.step == Step::Started && self.is_behind(step.from) {
             self.awaited = true;
@@ -179,7 +191,7 @@ impl Group {
         }
     }
 
-    fn queue_failure(&mut self, dead: NodeId, node: &mut Node) {
+    pub(crate) fn queue_failure(&mut self, dead: NodeId, node: &mut Node) {
         let count = self.members.len();
         match self.queue.iter_mut().find(|change| change.cause == Cause::Fail) {
             Some(failure) if failure.failed.contains(&dead) => {}

@@ -14,6 +14,7 @@
 //! | `views` | view changes of the control CPG and of the groups' CPGs; merges of partitions |
 //! | `group`, `change` | a group, and one membership change of it |
 //! | `steps`, `overtake`, `saved` | stop → all stopped → start → all started; failures in between; early steps |
+//! | `former` | words about a former life of this node |
 //! | `recovery`, `quorum` | who may start after a failure |
 //! | `modes` | pending, libgroup, libcpg |
 //! | `node` | what all groups share |
@@ -23,6 +24,7 @@ mod change;
 mod clients;
 mod effect;
 mod event;
+mod former;
 mod group;
 mod modes;
 mod node;
@@ -227,7 +229,7 @@ impl Machine {
             Message::Step { step, key, global_id, id } => {
                 let Some(&cpg) = self.index.get(&key) else { return };
                 if let Some(group) = self.groups.get_mut(&cpg) {
-                    group.hear(SavedStep { from: from.node, step, id, global_id }, fx);
+                    group.hear(SavedStep { from: from.node, step, id, global_id }, self.node.me, fx);
                     self.busy.insert(cpg);
                 }
             }

@@ -124,6 +124,7 @@ impl Group {
         let (Some(mut failure), Some(old)) = (self.queue.remove(at), self.current.take()) else { return false };
         if old.is_own(Cause::Join, node.me) {
             self.unanswered = (old.owes == Some(Owed::StartDone)).then_some(old.id);
+            self.replaced = Some(old.id);
             self.joined();
         }
         self.saved.forget(old.id, &[]);

@@ -44,9 +44,19 @@ impl Saved {
         self.0.retain(|step| !step.id.is_same(id) || reborn.contains(&step.from));
     }
 
+    /// A node has started its own join: what it said of failures before belongs to what it joined after (deviation B16).
+    pub(crate) fn forget_failures_of(&mut self, joiner: NodeId) {
+        self.0.retain(|step| step.from != joiner || step.id.cause() != Cause::Fail);
+    }
+
     /// A node is gone.
     pub(crate) fn forget_from(&mut self, node: NodeId) {
         self.0.retain(|step| step.from != node);
+    }
+
+    /// Our own join came: who is no member now has spoken of a time before us, if it spoke at all (deviation B17).
+    pub(crate) fn keep_from(&mut self, members: &[NodeId]) {
+        self.0.retain(|step| members.contains(&step.from));
     }
 
     /// The failure of one of these nodes that the living speak of first.

@@ -36,7 +36,7 @@ impl Group {
                 self.terminate(node, fx);
                 return After::Gone;
             }
-            let overtaken = self.overtake(node, fx);
+            let overtaken = self.overtake(node, fx) || self.join_anew(node);
             if !moved && !overtaken {
                 break;
             }
@@ -193,6 +193,10 @@ impl Group {
             self.joined();
         }
         node.recovery.recovered(self.cpg, &change.recovers());
+        (self.replaced, self.anew) = (None, None);
+        if change.cause == Cause::Join {
+            self.saved.forget_failures_of(change.node);
+        }
         self.overtaken.insert(change.id);
         for id in std::mem::take(&mut self.overtaken) {
             self.saved.forget(id, &change.failed);

@@ -166,6 +166,7 @@ impl Group {
                 self.members.push(*node);
             }
         }
+        self.saved.keep_from(&self.members);
         if self.members.len() == 1 {
             self.global_id = node.next_global_id();
         }

@@ -270,11 +270,24 @@ impl Cluster {
     pub fn settle(&mut self) {
         loop {
             while self.step() {}
-            let Some(node) = self.kills.pop_first() else { break };
-            if self.sides.iter().any(|side| side.contains(&node)) {
-                self.crash(node);
+            if !self.kill_one() {
+                break;
             }
         }
+    }
+
+    /// The next of those that were asked to be killed dies. False if there is none.
+    pub fn kill_one(&mut self) -> bool {
+        let Some(node) = self.kills.pop_first() else { return false };
+        if self.sides.iter().any(|side| side.contains(&node)) {
+            self.crash(node);
+        }
+        true
+    }
+
+    /// Are these two in one ring?
+    pub fn sees(&self, node: u32, other: u32) -> bool {
+        self.side_of(node).contains(&other)
     }
 
     /// As [`Cluster::settle`], but nobody is killed.

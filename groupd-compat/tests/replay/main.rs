@@ -192,6 +192,16 @@ macro_rules! cases {
     };
 }
 
+/// Whatever a peer that is the original said in these recordings, in CPG messages we are no different from what it met.
+#[test]
+fn conformance_52_every_peer_is_an_original() {
+    for case in ["t02_three_node_join_leave", "t09_simultaneous_joins", "t10_send_deliver", "t24_rejoin_global_id"] {
+        let differs = |it: &Deviation| it.case == case && it.stream == "cpg:groupd";
+        assert!(!deviations().iter().any(differs), "{case}");
+        replay(case);
+    }
+}
+
 cases!(
     t01_single_node,
     t02_three_node_join_leave,

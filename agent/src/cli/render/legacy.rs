@@ -132,7 +132,7 @@ mod tests {
 
     /// Conformance case 57.
     #[test]
-    fn group_tool_s_layout_is_kept() {
+    fn conformance_57_group_tool_s_layout_is_kept() {
         expect![[r#"
             type             level name       id       state       
             fence            0     default    00010001 none        
