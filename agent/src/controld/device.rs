@@ -1,7 +1,9 @@
 //! The number of the device that a tool names. The path may lie on a file system that hangs, so it is looked at on a thread
-//! of its own with a deadline. The device itself is not opened.
+//! of its own with a deadline. A thread takes longer to start than the cluster to agree to the mount; what the kernel has in
+//! memory below /dev, which is nearly always all of it, is looked at without one. The device itself is not opened.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-use nix::sys::stat::{major, minor};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 /// A path that is not found by then is a device that cannot be used.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(5);
@@ -19,9 +23,12 @@ const LOOKUPS_MAX: usize = 32;
 /// Major and minor number, or why there are none.
 pub(super) type Number = Result<(u64, u64), String>;
 
+/// EAGAIN instead of waiting for anything that is not in memory. Source: linux include/uapi/linux/openat2.h, since 5.12.
+const RESOLVE_CACHED: u64 = 0x20;
+
 /// How many look-ups are under way, of all clients together.
-#[derive(Clone, Default)]
-pub(super) struct Lookups(Arc<AtomicUsize>);
+#[derive(Clone)]
+pub(super) struct Lookups(Arc<AtomicUsize>, Option<Arc<OwnedFd>>);
 
 /// One of them, for as long as its thread lives.
 struct Lookup(Arc<AtomicUsize>);
@@ -39,9 +46,21 @@ impl Drop for Lookup {
     }
 }
 
+impl Default for Lookups {
+    fn default() -> Self {
+        let dev = open("/dev", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
+        // devtmpfs says that it is a tmpfs.
+        let in_memory = dev.filter(|dev| fstatfs(dev).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC));
+        Lookups(Arc::default(), in_memory.map(Arc::new))
+    }
+}
+
 impl Lookups {
     /// The number of the block device at this path, as this process sees it.
     pub(super) async fn number(&self, path: &str) -> Number {
+        if let Some(number) = self.at_once(path) {
+            return Ok(number);
+        }
         let Some(counted) = Lookup::begin(self) else {
             return Err(format!("{path}: earlier looks at devices still hang"));
         };
@@ -57,6 +76,18 @@ impl Lookups {
             (Err(error), _) => Err(format!("{path}: no thread to look at it: {error}")),
             (Ok(_), Ok(Err(_)) | Err(_)) => Err(format!("{path}: no answer within {} s", LOOKUP_WITHIN.as_secs())),
         }
+    }
+}
+
+impl Lookups {
+    /// Without waiting for anything: on the file system of /dev and no other, and only what is in memory.
+    fn at_once(&self, path: &str) -> Option<(u64, u64)> {
+        let below = Path::new(path).strip_prefix("/dev").ok()?;
+        let resolve = ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::from_bits_retain(RESOLVE_CACHED);
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+        let found = fstat(openat2(self.1.as_deref()?, below, how).ok()?).ok()?;
+        let is_block = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFBLK.bits();
+        is_block.then(|| (major(found.st_rdev), minor(found.st_rdev)))
     }
 }
 
@@ -94,6 +125,21 @@ mod tests {
         ] {
             let refused = found(&lookups, path).expect_err(path);
             assert!(refused.starts_with(&format!("{path}: {why}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn at_once_and_on_a_thread_a_device_has_the_same_number() {
+        let lookups = Lookups::default();
+        let names = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path());
+        for path in names {
+            let path = path.to_str().unwrap();
+            if let Some(found) = lookups.at_once(path) {
+                assert_eq!(Ok(found), number(Path::new(path)), "{path}");
+            }
+        }
+        for path in ["/dev/null", "/dev/../etc/hostname", "/dev", "/etc/hostname", "/dev/nonexistent"] {
+            assert_eq!(lookups.at_once(path), None, "{path}");
         }
     }
 
