@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tracing::{debug, warn};
 
-/// A batch of ours raises some twenty events in configfs; they are one look.
+/// A batch of ours raises some twenty events in configfs: the first is a look, and the rest together are one more.
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// Bytes of one uevent. Source: linux include/linux/kobject.h, UEVENT_BUFFER_SIZE is 2048, and a header of a path.
@@ -87,10 +87,10 @@ pub(crate) fn configfs(watch: Watch, kernel: Kernel) {
     match watched(watch, Interest::READABLE) {
         Ok(watch) => drop(spawn_local(async move {
             while let Ok(mut ready) = watch.readable().await {
-                tokio::time::sleep(SETTLE).await;
                 ready.clear_ready();
                 watch.get_ref().drain();
                 kernel.look(false);
+                tokio::time::sleep(SETTLE).await;
             }
         })),
         Err(error) => debug!(%error, "configfs is not watched"),
