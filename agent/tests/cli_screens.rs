@@ -360,6 +360,8 @@ fn volumes_and_regions() {
     let region = |pid| Region { uuid: uuid.into(), device: "sdb".into(), pid, paths: vec!["/srv/data".into()] };
     let idle = Region { uuid: "0".repeat(32), device: String::new(), pid: None, paths: vec![] };
     check(&render::regions(&[region(Some(2912)), idle], 80), expect_file!["cli/regions.txt"]);
+    let broken = Region { uuid: "1".repeat(32), device: String::new(), pid: Some(7), paths: vec![] };
+    assert!(render::regions(&[broken], 80).contains("broken off, do not touch"));
     assert_eq!(render::mounts(&[], 80), "no node uses a volume\n");
     assert_eq!(render::regions(&[], 80), "no heartbeat region in this kernel\n");
 }

@@ -232,9 +232,7 @@ impl Agent {
         let strangers: Vec<String> = complete.chain(half_made).collect();
         let foreign = (!strangers.is_empty()).then_some(Refusal::Foreign { entries: strangers });
         let drift = self.is_local().then(|| self.kernel.attribute_drift(&self.policy.attributes)).flatten();
-        let regions = self.kernel.tree().into_iter().flat_map(|tree| &tree.regions);
-        let broken = regions.filter(|(_, region)| region.is_broken_off());
-        let broken = broken.map(|(name, _)| Refusal::RegionBroken { region: name.to_string() });
+        let broken = self.kernel.broken_regions().map(|region| Refusal::RegionBroken { region });
         entry.into_iter().chain(foreign).chain(drift).chain(broken).collect()
     }
 
@@ -321,14 +319,7 @@ impl Agent {
     /// A volume as a group of the nodes that use it.
     fn volume_group(&self, volume: proto::peer::VolumeId) -> api::Group {
         let members: Vec<u32> = self.members_of(volume).into_iter().map(|node| node.0).collect();
-        let dead = self.deaths.iter().find(|(_, death)| death.concerns(volume));
-        let attempt = self.volumes.attempts.get(&volume);
-        let (state, since) = match (dead, attempt) {
-            (Some((_, death)), _) => ("recovering", death.since),
-            (None, Some(attempt)) => ("mounting", attempt.since),
-            (None, None) => ("stable", self.link.view_since),
-        };
-        let waits = dead.map_or_else(String::new, |(node, _)| format!("the death of node {node}"));
+        let (state, waits, since) = self.volume_state(volume);
         api::Group {
             name: format!("ocfs2:{volume}"),
             state: state.into(),
@@ -336,6 +327,22 @@ impl Agent {
             waits,
             since_ms: self.now.since(since),
         }
+    }
+
+    /// One word, who is waited for, and since when.
+    fn volume_state(&self, volume: proto::peer::VolumeId) -> (&'static str, String, Tick) {
+        let (stack, view_since) = (&self.kernel.stack, self.link.view_since);
+        if let Some((node, death)) = self.deaths.iter().find(|(_, death)| death.concerns(volume)) {
+            return ("recovering", format!("the death of node {node}"), death.since);
+        }
+        if stack.deserted && stack.lockspaces.contains(&volume) {
+            return ("stands still", "dlm_controld".into(), view_since);
+        }
+        if self.kernel.broken_regions().any(|region| region == volume.to_string()) {
+            return ("broken off", "a restart of this node".into(), view_since);
+        }
+        let attempt = self.volumes.attempts.get(&volume);
+        attempt.map_or(("stable", String::new(), view_since), |attempt| ("mounting", String::new(), attempt.since))
     }
 
     /// Wanted against found, line by line.

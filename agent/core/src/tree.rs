@@ -91,6 +91,12 @@ impl Kernel {
         self.nodes().any(|node| node.local && self.ours(node).is_some_and(|entry| entry.nodeid == nodeid))
     }
 
+    /// Regions whose start was broken off: nobody may touch them.
+    pub(crate) fn broken_regions(&self) -> impl Iterator<Item = String> + '_ {
+        let regions = self.tree().into_iter().flat_map(|tree| &tree.regions);
+        regions.filter(|(_, region)| region.is_broken_off()).map(|(name, _)| name.to_string())
+    }
+
     /// What must not be disturbed.
     #[must_use]
     pub fn live(&self) -> Live {

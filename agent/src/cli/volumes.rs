@@ -22,7 +22,7 @@ pub struct Volume {
     pub paths: Vec<String>,
     /// Nodes that use it, by nodeid; empty where only the daemon would know.
     pub nodes: Vec<u32>,
-    /// "stable", "mounting", "recovering"; empty where only the daemon would know.
+    /// "stable", "mounting", "recovering", "stands still", "broken off"; empty where only the daemon would know.
     pub state: String,
     /// What is waited for.
     pub waits: String,

@@ -169,6 +169,7 @@ class Case:
         expect("nobody takes this for health", "crit", told["health"])
         expect_in("which volume", self.uuid, wait["text"])
         expect_in("what to do", "restart this node", wait["fix"])
+        expect("o2cpg mounts", "stands still", userstack.volumes(self.lab, 1)[self.uuid]["state"])
 
     def restarted(self):
         self.lab.crash(1)

@@ -53,11 +53,16 @@ pub fn regions(regions: &[Region], width: usize) -> String {
     ];
     let mut table = Table::new(columns);
     for region in regions {
-        let heartbeat = region.pid.map_or_else(|| "none".to_owned(), |pid| format!("pid {pid}"));
+        let (style, heartbeat) = match region.pid {
+            // The kernel names a thread that has ended: see `configfs::Region::is_broken_off`.
+            Some(_) if region.device.is_empty() => (WARN, "broken off, do not touch: o2cpg status".to_owned()),
+            Some(pid) => (PLAIN, format!("pid {pid}")),
+            None => (WARN, "none".to_owned()),
+        };
         table.push(vec![
             Cell::from(&region.uuid),
             Cell::from(or_dash(&region.device)),
-            Cell::new(if region.pid.is_some() { PLAIN } else { WARN }, heartbeat),
+            Cell::new(style, heartbeat),
             Cell::from(or_dash(&region.paths.join(" "))),
         ]);
     }
