@@ -1,13 +1,16 @@
-//! `./x bench mounts`: how long a mount tool waits for its answer, against a bare message through the same corosync; and
-//! what fifty volumes cost.
+//! `./x bench mounts`: how long a mount tool waits for its answer, against a bare message through the same corosync; what
+//! fifty volumes cost; and, on real kernels, how soon a mount is seen and what a death costs the survivors.
 //!
 //! On one and on three nodes in namespaces with real corosync, the kernel modelled: its own part of a mount is not ours.
 //! The tool is this program; it asks for one volume over and over, and takes its word back each time.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+#[path = "mounts/real.rs"]
+mod real;
 mod support;
 
+use agent::measure;
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -20,9 +23,14 @@ const ROUNDS: usize = 300;
 const VOLUMES: usize = 50;
 const RATIO_MAX: f64 = 4.0;
 const STATUS_MAX_MS: f64 = 50.0;
+const DEATHS: u32 = 100;
+const DECISION_MAX_MS: f64 = 20.0;
 const BLOCK_LEN: usize = 256;
+/// The daemon looks at the kernel after each mount; the next one is not to meet that.
+const APART: Duration = Duration::from_millis(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-const DEVICE: &str = "/tmp/disk";
+/// Where devices are: o2cpgd looks there without a thread.
+const DEVICE: &str = "/dev/bench-disk";
 const DAEMON: &str = "exec o2cpgd --backend model --configfs-root /tmp/configfs --test-controld bench-";
 
 fn main() -> Result<()> {
@@ -30,8 +38,30 @@ fn main() -> Result<()> {
     match words.get(1).map(String::as_str) {
         Some("--mounts") => mounts(),
         Some("--hold") => hold(),
-        _ => [1, 3].into_iter().try_for_each(|nodes| on(nodes)),
+        _ => measure_all(),
     }
+}
+
+fn measure_all() -> Result<()> {
+    [1, 3].into_iter().try_for_each(on)?;
+    decision()?;
+    let programs = Path::new(env!("CARGO_BIN_EXE_o2cpgd")).parent().ok_or("a program without a folder")?;
+    real::seen(programs)?;
+    ["user", "o2cb"].into_iter().try_for_each(|stack| real::power_off(programs, stack))
+}
+
+/// The cores, the recorder and the state file of the measured node are real, corosync and the kernel are not.
+fn decision() -> Result<()> {
+    let run_dir = tempfile::tempdir_in("/run")?;
+    let mut took = measure::bury(run_dir.path(), VOLUMES, DEATHS)?;
+    if took.len() < DEATHS as usize {
+        return Err(format!("only {} of {DEATHS} deaths came to an end", took.len()).into());
+    }
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)] as f64 / 1e6;
+    verdict("confchg of a death → DOWN for 50 volumes, 3 nodes in one process", at(99) <= DECISION_MAX_MS);
+    println!("    p50 {:.2} ms  p99 {:.2} ms  of {DEATHS} deaths  (limit {DECISION_MAX_MS} ms)", at(50), at(99));
+    Ok(())
 }
 
 // ---- in a node: the tool of a mount ------------------------------------------------------------------------------------
@@ -44,6 +74,7 @@ fn mounts() -> Result<()> {
         tool.ask(&mount(0))?;
         waited.push(begun.elapsed().as_nanos());
         tool.ask(&format!("MRESULT ocfs2 {} 5 ocfs2", uuid(0)))?;
+        std::thread::sleep(APART);
     }
     waited.sort_unstable();
     let at = |percent: usize| waited[(waited.len() * percent / 100).min(waited.len() - 1)] as f64 / 1000.0;

@@ -1,7 +1,11 @@
-//! What `./x bench spine` measures from inside: the daemon's own recorder, core and kernel thread on one node of three,
+//! What `./x bench spine` and `./x bench mounts` measure from inside: the daemon's own recorder, core and kernel thread on one node of three,
 //! the other two cores beside it in the same process, and no corosync, whose times are not ours.
 //!
 //! Node 1 is measured. Node 3 joins and goes again, as often as asked; its entry goes too (`forget = "gone"`).
+
+mod death;
+
+pub use death::bury;
 
 use crate::inputs::Input;
 use crate::kernel::{Choice, Kernel};
@@ -68,6 +72,8 @@ struct Measured {
     done: mpsc::Receiver<Input>,
     applied: fn() -> Instant,
     hello_at: Option<Instant>,
+    view_at: Option<Instant>,
+    downs: Vec<u64>,
 }
 
 struct Node {
@@ -88,7 +94,16 @@ impl Cluster {
             order: VecDeque::new(),
             members: BTreeSet::new(),
             ring: 4,
-            measured: Measured { recorder, state, kernel, done, applied, hello_at: None },
+            measured: Measured {
+                recorder,
+                state,
+                kernel,
+                done,
+                applied,
+                hello_at: None,
+                view_at: None,
+                downs: Vec::new(),
+            },
             installs: Installs::new(),
             since: Instant::now(),
         };
@@ -138,6 +153,11 @@ impl Cluster {
             self.handle(*id, Event::RingChanged { ring, nodes });
             self.handle(*id, Event::QuorumChanged { quorate: true, ring });
         }
+        self.deliver(ids);
+    }
+
+    /// Every message in its order, those included that follow from them.
+    fn deliver(&mut self, ids: &[u32]) {
         while let Some((from, bytes)) = self.order.pop_front() {
             for id in ids {
                 self.handle(*id, Event::Delivered { from, body: Message::decode(&bytes) });
@@ -151,6 +171,9 @@ impl Cluster {
         if hello {
             self.measured.hello_at.get_or_insert(begun);
         }
+        if id == 1 && matches!(event, Event::ViewChanged(_)) {
+            self.measured.view_at = Some(begun);
+        }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let now = Tick(u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX));
         let mut fx = Effects::default();
@@ -158,7 +181,7 @@ impl Cluster {
             self.measured.recorder.before(now, &event, &node.core);
         }
         node.core.handle(now, event, &mut fx);
-        let mut batches = Vec::new();
+        let (mut batches, mut done) = (Vec::new(), Vec::new());
         for effect in fx.as_slice() {
             match effect {
                 Effect::Multicast(message) => self.order.push_back((member(id), message.encode())),
@@ -169,12 +192,14 @@ impl Cluster {
                         self.measured.kernel.apply(*op, Ok(ops.clone()));
                     }
                 }
+                Effect::Control(op, ops) => done.push(self.control(id, *op, ops)),
                 _ => {}
             }
         }
         if id == 1 {
             self.measured.recorder.after(fx.as_slice());
         }
+        done.into_iter().for_each(|event| self.handle(id, event));
         for (op, ops) in batches {
             let done = if id == 1 { self.on_kernel_thread(&ops) } else { self.on_model(id, op, &ops) };
             self.handle(id, done);

@@ -21,7 +21,7 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "mounts",
-        compares: "the answer to a mount tool against a bare message; fifty volumes",
+        compares: "the answer to a mount tool against a bare message; fifty volumes; real kernels: mounts seen, a power-off",
         package: "agent",
     },
     Bench { name: "groupd", compares: "the groupd service against what libcpg needs for the same", package: "agent" },
