@@ -21,6 +21,7 @@ class Keeper:
         self.lock = threading.Lock()
         self.boots = threading.Lock()
         self.saved = Counter()          # recordings kept so far, by node
+        self.newest = {}                # when the last of them was written, and its size, by node
         self.restarts = Counter()       # what had ended without a fault of ours holding it: name → how often
 
     def hold(self, node, name):
@@ -100,6 +101,7 @@ class Keeper:
         if not self.programs.is_ns or leader is None:
             return
         files = glob.glob("/proc/%d/root%s/*.jsonl" % (leader, RECORDER))
-        if files:
-            newest = max(files, key=os.path.getmtime)
+        newest = max(files, key=os.path.getmtime) if files else None
+        if newest and self.newest.get(node) != (of := (os.path.getmtime(newest), os.path.getsize(newest))):
+            self.newest[node] = of      # a daemon that did not get as far as recording leaves the one before
             shutil.copy(newest, self._next_name(node))
