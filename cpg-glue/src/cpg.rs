@@ -157,6 +157,7 @@ impl Group {
 
     /// Nobody wants it any more: leaves as soon as it can.
     pub(crate) fn unwanted(&mut self, calls: &mut Calls) {
+        self.send_at = None; // what was to be sent then is dropped
         self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Waiting(_) => Phase::Over,
             Phase::Member(handle) => {

@@ -26,7 +26,8 @@
 //!              ─── Glue: wants, queues ──►            wants → calls, queues → send ◄──► every query of cfg and cmap
 //! ```
 //! `sys.rs` is libcpg, and all that is unsafe. `callbacks.rs` copies. `session.rs` is one connection, `cpg.rs` one group
-//! on it, `owner.rs` the loop over connections. rust-corosync serves `quorum.rs`, `cfg.rs` and `cmap.rs`.
+//! on it, `ready.rs` which groups have something to read, `spare.rs` what is ready for the next group, `owner.rs` the loop
+//! over connections. rust-corosync serves `quorum.rs`, `cfg.rs` and `cmap.rs`.
 //!
 //! # Life
 //! `Down` (once) → `Up` → … → `Lost` → `Up` …, with a new [`Connection`] number each time. What is wanted stays wanted:

@@ -103,6 +103,11 @@ impl Clients {
         self.with(client, |outbox| outbox.push(bytes));
     }
 
+    /// The same for an answer.
+    pub(super) fn answer(&self, client: ClientId, bytes: Vec<u8>) {
+        self.with(client, |outbox| outbox.push_owned(bytes));
+    }
+
     /// Closes a connection behind what was sent.
     pub(super) fn close(&self, client: ClientId) {
         self.with(client, Outbox::close);

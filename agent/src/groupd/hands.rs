@@ -66,9 +66,9 @@ impl Hands {
             Effect::CloseCpg(cpg) => self.cpgs.close(cpg),
             Effect::Multicast(cpg, message) => self.multicast(cpg, &message),
             Effect::Tell(client, callback) => self.tell(client, &callback),
-            Effect::Reply(client, reply) => self.clients.send(client, &reply.encode()),
+            Effect::Reply(client, reply) => self.clients.answer(client, reply.encode()),
             Effect::Dump(client) => {
-                self.clients.send(client, &self.journal.text());
+                self.clients.answer(client, self.journal.text());
                 self.clients.close(client);
             }
             Effect::Kill(node, why) => self.kills.push_back((node, why)),

@@ -38,14 +38,30 @@ pub(super) enum Ended {
 impl Outbox {
     /// Puts bytes behind those that wait.
     pub(super) fn push(&self, bytes: &[u8]) {
+        self.put(bytes.len(), |waiting| waiting.extend(bytes));
+    }
+
+    /// The same for an answer of any length, which becomes what waits if nothing does: a list of all groups is not
+    /// copied.
+    pub(super) fn push_owned(&self, bytes: Vec<u8>) {
+        self.put(bytes.len(), |waiting| {
+            if waiting.is_empty() {
+                *waiting = bytes.into();
+            } else {
+                waiting.extend(bytes);
+            }
+        });
+    }
+
+    fn put(&self, len: usize, put: impl FnOnce(&mut VecDeque<u8>)) {
         let mut waiting = self.waiting.borrow_mut();
         if self.closing.get() || self.overfull.get() {
             return;
         }
-        if waiting.len() + bytes.len() > WAITING_MAX {
+        if waiting.len() + len > WAITING_MAX {
             self.overfull.set(true);
         } else {
-            waiting.extend(bytes);
+            put(&mut waiting);
         }
         self.news.notify_one();
     }
@@ -127,6 +143,22 @@ mod tests {
         let (ended, read) = tokio::join!(outbox.send(&writer), theirs.read_exact(&mut got));
         assert_eq!((ended, read.unwrap()), (Ended::Finished, much.len()));
         assert_eq!(got, much);
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_its_place_among_the_frames() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let outbox = Outbox::default();
+        outbox.push_owned(b"answer ".to_vec());
+        outbox.push(b"frame ");
+        outbox.push_owned(b"answer".to_vec());
+        outbox.close();
+        let (_, writer) = ours.split();
+        assert_eq!(outbox.send(&writer).await, Ended::Finished);
+        drop(ours);
+        let mut got = Vec::new();
+        theirs.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"answer frame answer");
     }
 
     #[tokio::test]
