@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 
+from .. import ocfs2
 from ..errors import LabError
 from ..scenario import Broken
 from .workload import GROUPS
@@ -19,21 +20,28 @@ QUESTION_S = 10
 def unsettled(lab, programs, nodes, with_groups):
     """The first thing that is not as it has to be when nothing is broken; None when all is well."""
     try:
-        found = {node: json.loads(answer(lab, node, "o2cpg -o json status")) for node in nodes}
-        for node, status in found.items():
-            trouble = of_one(node, status, len(nodes))
+        looks = ocfs2.each(lab, lambda lab, node: look(lab, programs, node, with_groups), tuple(nodes))
+        for node, (status, _, groups) in looks.items():
+            trouble = of_one(node, status, len(nodes)) or (of_groups(node, groups, nodes) if with_groups else None)
             if trouble:
                 return trouble
-        tables = {node: status["table"] for node, status in found.items()}
+        tables = {node: status["table"] for node, (status, _, _) in looks.items()}
         if any(table != tables[nodes[0]] for table in tables.values()):
             return "the tables differ: %s" % {node: (table["step"], table["ring"]) for node, table in tables.items()}
-        for node in nodes:
-            trouble = of_kernel(lab, programs, node, tables[node])
-            if trouble:
-                return trouble
-        return next(filter(None, (of_groups(lab, node, nodes) for node in nodes)), None) if with_groups else None
-    except (LabError, ValueError, KeyError, TypeError) as error:
-        return "%s: %s" % (type(error).__name__, error)
+        return next(filter(None, (of_kernel(node, kernel, tables[node]) for node, (_, kernel, _) in looks.items())), None)
+    except LabError as error:
+        return str(error)
+
+
+def look(lab, programs, node, with_groups):
+    """What one node says of itself, what its kernel holds, and its groups."""
+    try:
+        status = json.loads(answer(lab, node, "o2cpg -o json status"))
+        kernel = (modelled if programs.is_ns else real)(lab, node)
+        groups = json.loads(answer(lab, node, "o2cpg -o json groups --legacy"))["groups"] if with_groups else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError("node %d: %s: %s" % (node, type(error).__name__, error)) from error
+    return status, kernel, groups
 
 
 def answer(lab, node, words):
@@ -56,10 +64,10 @@ def of_one(node, status, count):
     return None
 
 
-def of_kernel(lab, programs, node, table):
+def of_kernel(node, kernel, table):
     """The tree is the table, and the node is itself in it."""
     wanted = {one["name"]: (one["number"], one["address"], one["port"]) for one in table["entries"]}
-    found, own = (modelled if programs.is_ns else real)(lab, node)
+    found, own = kernel
     if found != wanted or own != ["node%d" % node]:
         return "node %d: its kernel holds %s, local is %s; the table is %s" % (node, found, own, wanted)
     return None
@@ -73,14 +81,12 @@ def modelled(lab, node):
 
 
 def real(lab, node):
-    from .. import ocfs2
     tree = ocfs2.tree(lab, node)
     rows = ocfs2.entries(tree).items()
     return {name: (int(num), address, int(port)) for name, (num, address, port) in rows}, ocfs2.local(tree)
 
 
-def of_groups(lab, node, nodes):
-    groups = json.loads(answer(lab, node, "o2cpg -o json groups --legacy"))["groups"]
+def of_groups(node, groups, nodes):
     found = {(one["name"], one["level"]): (sorted(one["members"]), one["state"]) for one in groups}
     for group in GROUPS:
         if found.get(group) != (list(nodes), "none"):
