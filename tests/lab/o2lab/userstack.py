@@ -83,7 +83,9 @@ def up(lab, nodes=(1, 2, 3), fscontrol=True):
     words = START % {"label": LABEL, "fscontrol": fscontrol}
     lab.in_parallel(lambda node: lab.run(node, words, ASK_S), nodes)
     for node in nodes:
-        lab.wait_for(node, "dlm_tool status >/dev/null 2>&1", ASK_S, "dlm_controld answers")
+        # It answers before it has told the kernel who this node is; a mount in between fails.
+        ready = "dlm_tool status >/dev/null 2>&1 && grep -q 1 /sys/kernel/config/dlm/cluster/comms/%d/local" % node
+        lab.wait_for(node, ready, ASK_S, "dlm_controld has set up the kernel")
 
 
 # ---- what the daemon says -------------------------------------------------------------
