@@ -5,7 +5,7 @@ from o2lab.scenario import Cluster, expect, expect_in
 SUITES = {"cluster": Cluster(2, mkfs=ocfs2.MKFS, settings=(("modprobe", "configfs,ocfs2,ocfs2_stack_o2cb"),))}
 PROGRAMS = ocfs2.PROGRAMS
 NODES = (1, 2)
-LIMIT_S = 300
+LIMIT_S = 420
 SCAN_S = 60         # the kernel tells nobody; a look now and then finds it
 REGIONS = ocfs2.ROOT + "/lab/heartbeat"
 HEARTBEAT_RUNS = "cat %s/*/dev | grep -q ." % REGIONS
