@@ -35,12 +35,14 @@ def parsed(argv):
     top.add_argument("--nodes", type=int, default=0, help="5 for ns, 3 for uml unless given")
     top.add_argument("--round", type=float, default=0, dest="round_s", metavar="S", help="seconds of one round")
     top.add_argument("--first-round", type=int, default=1, metavar="N", help="begin with the faults of this round")
+    top.add_argument("--without-legacy", action="store_true", help="no clients of groupd")
     top.add_argument("--show", action="store_true", help="print every fault")
     top.add_argument("--plan", action="store_true", help="only print the faults that would be done")
     top.add_argument("--keep", action="store_true", help="leave the cluster up when something does not hold")
     args = top.parse_args(argv)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
-    return args, Words(args.kind, seed, args.minutes, args.nodes, args.round_s, args.first_round, args.show)
+    return args, Words(args.kind, seed, args.minutes, args.nodes, args.round_s, args.first_round,
+                       not args.without_legacy, args.show)
 
 
 def main(argv):

@@ -40,6 +40,7 @@ class Words:
     nodes: int = 0              # 0: as many as the cluster of that kind has
     round_s: float = 0          # 0: as usual for that kind
     first_round: int = 1
+    legacy: bool = True         # ns: with clients of groupd
     show: bool = False          # prints every fault
 
     def __post_init__(self):
@@ -57,8 +58,9 @@ class Words:
 
     def again(self):
         """The command that plays the same."""
-        return "./x chaos --kind %s --seed %d --minutes %g --nodes %d --round %g --first-round %d" % (
-            self.kind, self.seed, self.minutes, self.nodes, self.round_s, self.first_round)
+        return "./x chaos --kind %s --seed %d --minutes %g --nodes %d --round %g --first-round %d%s" % (
+            self.kind, self.seed, self.minutes, self.nodes, self.round_s, self.first_round,
+            "" if self.legacy else " --without-legacy")
 
 
 class Worker(threading.Thread):
@@ -115,7 +117,7 @@ class Run:
     def begin_work(self):
         """The lab is up, with the programs in it."""
         self.programs = Programs(self.lab)
-        self.work = (Clients if self.kind == "ns" else Writers)(self.lab, self.programs)
+        self.work = (Clients if self.kind == "ns" else Writers)(self.lab, self.programs, self.words.legacy)
         self.keeper = Keeper(self.lab, self.programs, self.work, self.log)
         self.faults = Faults(self.lab, self.programs, self.keeper)
         for node in self.nodes:
@@ -194,7 +196,7 @@ class Run:
     def until_settled(self, seconds, where=""):
         began = time.monotonic()
         while True:
-            trouble = checks.unsettled(self.lab, self.programs, self.nodes, self.kind == "ns")
+            trouble = checks.unsettled(self.lab, self.programs, self.nodes, self.work.legacy)
             took = time.monotonic() - began
             if trouble is None:
                 return took
@@ -229,7 +231,7 @@ class Run:
         events = checks.replayed(self.program("o2cpg"), files)
         said.append("%d lives of daemons with %d events replayed: the same effects" % (len(files), events))
         said.append(checks.judged(self.program("recordings"), found))
-        if self.kind == "ns":
+        if self.work.legacy:
             said.append("clients heard %d words, each group in one order" % checks.clients(self.lab, self.nodes))
         checks.logs(self.lab, self.nodes)
         ended = ", ".join("%s %d" % item for item in sorted(self.keeper.restarts.items()))

@@ -21,13 +21,13 @@ RECORDER = "[recorder]\nsize_bytes = 67108864\n"
 class Clients:
     """Namespaces: two clients of libgroup on each node."""
 
-    config = "restart_grace_s = 5\n" + O2CB % 7 + RECORDER + '[legacy]\ngroupd = "libgroup"\n'
-
-    def __init__(self, lab, programs):
-        self.lab, self.programs = lab, programs
+    def __init__(self, lab, programs, legacy):
+        self.lab, self.programs, self.legacy = lab, programs, legacy
+        groupd = '[legacy]\ngroupd = "libgroup"\n' if legacy else ""
+        self.config = "restart_grace_s = 5\n" + O2CB % 7 + RECORDER + groupd
 
     def keep(self, node, alive, is_held):
-        if alive.count(CLIENT) == len(GROUPS) or is_held(node, CLIENT):
+        if not self.legacy or alive.count(CLIENT) == len(GROUPS) or is_held(node, CLIENT):
             return
         self.programs.signal(node, CLIENT, 9)       # those that are left: then all of them are started
         for name, level in GROUPS:
@@ -53,8 +53,9 @@ class Writers:
     """Kernels: each node mounts, writes, unmounts, again and again. What was told as written stays on the host."""
 
     config = O2CB % 7 + RECORDER
+    legacy = False
 
-    def __init__(self, lab, programs):
+    def __init__(self, lab, programs, _legacy):
         self.lab, self.programs = lab, programs
         self.written = {}               # node → lines that were on the disk when they were told
         self.errors = []
