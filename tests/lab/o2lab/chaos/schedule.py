@@ -67,7 +67,7 @@ KERNELS = (
     Kind("partition", 3, 0.5, 5, nodes=0),
 )
 KINDS = {"ns": NAMESPACES, "uml": KERNELS}
-GAP_S = {"ns": 0.5, "uml": 5.0}     # mean time from one to the next; a few find nothing to break
+GAP_S = {"ns": 0.5, "uml": 4.0}     # mean time from one to the next; a few find nothing to break
 SETTLE_S = {"ns": 2.0, "uml": 12.0}     # a node that was dark is left alone so long, to get somewhere
 
 
