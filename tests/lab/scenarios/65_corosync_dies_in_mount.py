@@ -6,7 +6,7 @@ from o2lab.userstack import MOUNTER, Running
 SUITES = {"cluster": Cluster(2, mkfs=userstack.MKFS, settings=userstack.CLUSTER.settings)}
 PROGRAMS = ocfs2.PROGRAMS
 NODES = (1, 2)
-LIMIT_S = 300
+LIMIT_S = 420
 ANSWER_S = 40
 BY_HAND = "mkdir -p %s && mount -i -t ocfs2 -o heartbeat=none,cluster_stack=%s %s %s" % (
     ocfs2.MOUNT, userstack.LABEL, ocfs2.VOLUME, ocfs2.MOUNT)
