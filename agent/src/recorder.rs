@@ -278,6 +278,13 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_of_a_release_without_levels_is_read() {
+        let mut old = serde_json::to_value(Agent::new()).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("legacy_recovery").is_some());
+        assert_eq!(serde_json::from_value::<Agent>(old).unwrap(), Agent::new());
+    }
+
+    #[test]
     fn different_effects_have_different_digests() {
         assert_eq!(digest(&[]), digest(&[]));
         assert_ne!(digest(&[]), digest(&[Effect::LookAtKernel]));

@@ -54,11 +54,4 @@ mod tests {
             assert_eq!(is_lower(group), lower, "{group}");
         }
     }
-
-    #[test]
-    fn a_snapshot_of_a_release_without_levels_is_read() {
-        let mut old = serde_json::to_value(Agent::new()).unwrap();
-        assert!(old.as_object_mut().unwrap().remove("legacy_recovery").is_some());
-        assert_eq!(serde_json::from_value::<Agent>(old).unwrap(), Agent::new());
-    }
 }
