@@ -90,6 +90,8 @@ pub(crate) const SUITES: &[Suite] = &[
         "the lab's own promises, namespaces"),
     suite("agent-ns", Run::Scenarios("agent-ns"), Need::Namespaces, 400,
         "o2cpgd on real corosync, kernel modelled"),
+    suite("chaos", Run::Scenarios("chaos"), Need::Namespaces, 180,
+        "a minute of faults on real corosync, 80 of them: `./x chaos` does more"),
     suite("lab-uml", Run::Scenarios("lab-uml"), Need::Kernel, 240,
         "the lab's own promises, real kernels, and stock OCFS2 on them"),
     suite("kernel", Run::Scenarios("kernel"), Need::Kernel, 120,

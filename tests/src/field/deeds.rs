@@ -7,6 +7,7 @@ use super::story::Heard;
 use agent_core::Event;
 use agent_core::effect::Effect;
 use agent_core::event::Started;
+use agent_core::policy::{Forget, Policy};
 use proto::control::Ask;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,12 +28,22 @@ pub fn concluded(heard: &BTreeMap<u32, Vec<Heard>>) -> Vec<Deed> {
 
 fn of_node(node: u32, heard: &[Heard]) -> Vec<Deed> {
     let mut deeds = Vec::new();
-    let (mut connected, mut mounted, mut last) = (true, None, None);
+    let (mut connected, mut mounted, mut last, mut policy) = (true, None, None, None);
     for one in heard {
         let at = one.at_ms;
-        let mut deed = |at: i64, text: &str| deeds.push((at, format!("{text} {node}")));
+        let mut deed = |at: i64, text: &str| {
+            // `config` has its node before the settings.
+            let (verb, rest) =
+                text.split_once(' ').map_or((text, String::new()), |(verb, rest)| (verb, format!(" {rest}")));
+            deeds.push((at, format!("{verb} {node}{rest}")));
+        };
         match &one.record.event {
             Event::Started(started) => {
+                let now = settings(&started.policy);
+                if policy.as_ref().is_some_and(|before| *before != now) {
+                    deed(at - 1, &format!("config {now}"));
+                }
+                policy = Some(now);
                 mounted = Some(started.kernel.mounts.as_ref().is_some_and(|mounts| !mounts.is_empty()));
                 if let Some((ended, asked)) = last {
                     restarted(started, ended, asked, at, &mut deed);
@@ -67,6 +78,18 @@ fn of_node(node: u32, heard: &[Heard]) -> Vec<Deed> {
         last = Some((at, one.record.effects.iter().any(|effect| matches!(effect, Effect::Exit(_)))));
     }
     deeds
+}
+
+/// The settings that a story can have, as words of `config`.
+#[must_use]
+pub fn settings(policy: &Policy) -> String {
+    let Policy { attributes, restart_grace_ms, forget, .. } = policy;
+    format!(
+        "dead_threshold={} idle_timeout_ms={} restart_grace_ms={restart_grace_ms} forget={}",
+        attributes.dead_threshold,
+        attributes.idle_timeout_ms,
+        if *forget == Forget::Gone { "gone" } else { "unconfigured" }
+    )
 }
 
 /// The life before ended after its last event: with the machine, of itself, or in the middle.

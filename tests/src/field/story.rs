@@ -4,7 +4,7 @@
 //! before the point of interest it is concluded what had been done to them ([`super::deeds`]); that becomes commands with the
 //! time between them, the simulator plays them, and its lines are compared with those of the recordings.
 
-use super::deeds::{Deed, concluded};
+use super::deeds::{Deed, concluded, settings};
 use super::{Error, step};
 use crate::golden;
 use crate::lines;
@@ -56,6 +56,7 @@ const DIFFERENCES_MAX: usize = 40;
 pub fn read(paths: &[PathBuf]) -> Result<BTreeMap<u32, Vec<Heard>>, Error> {
     let mut found: BTreeMap<u32, Vec<Heard>> = BTreeMap::new();
     let mut first = None;
+    let mut before = None;
     for path in paths {
         let (mut node, mut heard) = (None, Vec::new());
         step(path, &mut |stepped| {
@@ -63,10 +64,17 @@ pub fn read(paths: &[PathBuf]) -> Result<BTreeMap<u32, Vec<Heard>>, Error> {
             let at_ms = i64::try_from(stepped.record.tick.0).unwrap_or(i64::MAX);
             heard.push(Heard { at_ms, record: stepped.record.clone() });
         })?;
+        // A life that never saw corosync does not know whose it is: that of the file before.
+        node = node.or(before);
         found.entry(node.unwrap_or(0)).or_default().extend(heard);
-        first = first.or(node);
+        (first, before) = (first.or(node), node);
     }
-    found.values_mut().for_each(|heard| heard.sort_by_key(|one| one.at_ms));
+    for heard in found.values_mut() {
+        heard.sort_by_key(|one| one.at_ms);
+        // A dump and a file of the recorder can hold the same.
+        let mut known = BTreeSet::new();
+        heard.retain(|one| known.insert((one.at_ms, format!("{:?}", one.record.event))));
+    }
     lay_clocks(&mut found, first.unwrap_or(0));
     Ok(found)
 }
@@ -107,14 +115,14 @@ pub fn tell(path: &Path, found: &BTreeMap<u32, Vec<Heard>>, window: Window) -> R
     let inside = |at: i64| at > until - window.length_ms && at <= until;
     let deeds: Vec<Deed> = concluded(found).into_iter().filter(|(at, _)| inside(*at)).collect();
     let text = golden::play(path, &commands(found, &deeds, until - window.length_ms, until))?;
-    let mut said = Vec::new();
+    let (names, mut said) = (names(found), Vec::new());
     for (node, heard) in found {
         for one in heard.iter().filter(|one| inside(one.at_ms)) {
-            said.extend(lines::said(&one.record).into_iter().map(|line| (*node, line)));
+            said.extend(lines::said(&one.record).into_iter().map(|line| (*node, as_in_a_story(line, &names))));
         }
     }
     let recorded = by_node(said.into_iter());
-    let played = by_node(text.lines().flat_map(of_nodes));
+    let played = by_node(text.lines().flat_map(of_nodes).map(|(node, line)| (node, as_in_a_story(line, &[]))));
     Ok(Told { differences: differences(&recorded, &played), text })
 }
 
@@ -126,7 +134,14 @@ fn commands(found: &BTreeMap<u32, Vec<Heard>>, deeds: &[Deed], from: i64, until:
     let everybody = (1..=count).map(|node| node.to_string()).collect::<Vec<_>>().join(" ");
     let told = found.keys().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let mut out = format!("# Concluded from recordings of node {told}; say here what the story is about.\n\n");
-    let _infallible = writeln!(out, "nodes {count}\n\nrunning {everybody}\n----\n");
+    let _infallible = writeln!(out, "nodes {count}\n");
+    let first = found.values().find_map(|heard| policy(heard, from));
+    for node in 1..=count {
+        let own = found.get(&node).and_then(|heard| policy(heard, from));
+        let words = own.or_else(|| first.clone()).map(|words| format!("config {node} {words}\n"));
+        out.push_str(&words.unwrap_or_default());
+    }
+    let _infallible = writeln!(out, "running {everybody}\n----\n");
     let mounted: Vec<String> = found
         .iter()
         .filter(|(_, heard)| is_mounted(heard.iter().take_while(|one| one.at_ms <= from)))
@@ -145,6 +160,16 @@ fn commands(found: &BTreeMap<u32, Vec<Heard>>, deeds: &[Deed], from: i64, until:
         }
     }
     out + "status\n----\n"
+}
+
+/// The settings at this time: those of the last start before it, or else of the first.
+fn policy(heard: &[Heard], at_ms: i64) -> Option<String> {
+    let starts = heard.iter().filter_map(|one| match &one.record.event {
+        Event::Started(started) => Some((one.at_ms, settings(&started.policy))),
+        _ => None,
+    });
+    let starts: Vec<(i64, String)> = starts.collect();
+    starts.iter().rev().find(|(at, _)| *at <= at_ms).or(starts.first()).map(|(_, words)| words.clone())
 }
 
 fn in_ring(record: &Record) -> Vec<u32> {
@@ -174,6 +199,34 @@ fn of_nodes(line: &str) -> Vec<(u32, String)> {
     }
     let is_said = ["< ", "> ", ". "].iter().any(|mark| rest.starts_with(mark));
     nodes.into_iter().filter(|_| is_said).map(|node| (node, rest.to_owned())).collect()
+}
+
+/// Names and addresses of the field, each with that of a story.
+fn names(found: &BTreeMap<u32, Vec<Heard>>) -> Vec<(String, String)> {
+    let mut names = BTreeMap::new();
+    for one in found.values().flatten() {
+        let Event::ConfigChanged(config) = &one.record.event else { continue };
+        for (node, configured) in &config.nodes {
+            names.extend(configured.name.clone().map(|name| (name, format!("n{node}"))));
+            names.extend(configured.address.as_ref().ok().map(|at| (at.to_string(), format!("10.0.0.{node}"))));
+        }
+    }
+    // Longer ones first: node1 is a part of node10.
+    let mut names: Vec<(String, String)> = names.into_iter().collect();
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    names
+}
+
+/// A line as a story would have it: its names, and nothing that a machine calls in its own way.
+fn as_in_a_story(mut line: String, names: &[(String, String)]) -> String {
+    for (name, of_story) in names {
+        line = line.replace(name, of_story);
+    }
+    let ends = ["< corosync lost", "< mounted", "< asked to end by"];
+    match ends.iter().find(|end| line.starts_with(**end)) {
+        Some(end) => (*end).to_owned(),
+        None => line,
+    }
 }
 
 /// How often each node says each thing that does not depend on the clock.
