@@ -7,7 +7,7 @@ from ..errors import LabError
 from ..nodes import is_zombie
 
 COROSYNC, AGENT, CLIENT = "corosync", "o2cpgd", "chaos_client"
-WRITER, TOOLS = "chaos_writer", ("mount.ocfs2", "umount")
+WRITER, TOOLS = "chaos_writer", ("umount", "umount.ocfs2")
 QUERY_S = 5
 PREFERRED = -15
 
