@@ -421,7 +421,9 @@ impl Agent {
             Timer::MountDecides => self.mount_decides(fx),
             Timer::LookAgain => fx.push(Effect::LookAtKernel),
             Timer::FenceAgain => self.wake_for_fences(fx),
-            Timer::ControlAgain | Timer::Grace => {} // what follows from any event
+            // Nobody is ended before our own message has come back: who is missed may be back, and we not have heard of it.
+            Timer::Grace => self.link.doubt = true,
+            Timer::ControlAgain => {} // what follows from any event
         }
     }
 

@@ -365,7 +365,7 @@ impl Agent {
             (self.now, self.agreed.as_ref().is_some_and(|it| it.quorate && it.proposer() == self.member()));
         for node in live {
             let since = *self.absent_since.entry(node).or_insert(now);
-            if now.since(since) >= grace && leads {
+            if now.since(since) >= grace && leads && !self.probe_if_in_doubt(fx) {
                 self.absent_since.insert(node, now); // once a grace time
                 fx.notice(Notice::NodeEnded { node, after_ms: grace });
                 fx.push(Effect::KillNode(node, format!("its o2cpgd is gone for {} s", grace / 1000)));

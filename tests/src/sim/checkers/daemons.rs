@@ -163,6 +163,15 @@ pub(super) fn whoever_slept_does_nothing_before_it_has_heard_itself(_: &mut Ledg
     }
 }
 
+/// DESIGN §3.6: whom it misses may have come back while it heard nothing.
+pub(super) fn nobody_is_ended_on_old_news(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let ends = |effect: &&Effect| matches!(effect, Effect::KillNode(..));
+    match seen.record.effects.iter().find(ends) {
+        Some(effect) if seen.told.slept || seen.told.quiet => Err(format!("n{}: {effect:?}", seen.node)),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// DESIGN §3.6, L3: twice the time after which corosync itself reports a broken ring.
 pub(super) fn whoever_hears_nothing_of_its_own_says_so(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let config = seen.cluster.config();

@@ -26,6 +26,8 @@ pub(super) struct Told {
     pub(super) mounted: bool,
     /// It stood still, and its probe has not come back.
     pub(super) slept: bool,
+    /// Nothing happened for so long that it may have been away, and its probe has not come back.
+    pub(super) quiet: bool,
     /// Own messages that have not come back, and since when none has.
     pub(super) unheard: u32,
     pub(super) unheard_since: Micros,
@@ -59,12 +61,13 @@ impl Told {
                 self.ring = Some(*ring);
                 self.nodes.clone_from(nodes);
                 self.lives.retain(|node, _| nodes.contains(node));
-                (self.ring_follows, self.slept) = (false, false);
+                (self.ring_follows, self.slept, self.quiet) = (false, false, false);
             }
             Event::QuorumChanged { ring, quorate } => self.quorum = Some((*ring, *quorate)),
             Event::Delivered { from, body: Ok(message) } => self.delivered(*from, message, now),
             Event::KernelSeen(view) => self.kernel_seen(view),
             Event::Slept { .. } => (self.slept, self.unheard_since) = (self.is_open(), now),
+            Event::Quiet => self.quiet = self.is_open(),
             Event::TimerFired(_) => {
                 let second = now / super::SECOND;
                 self.rung = (second, if self.rung.0 == second { self.rung.1 + 1 } else { 1 });
@@ -131,7 +134,7 @@ impl Told {
         // Whether it is the same boot that comes back is not known before it says Hello; who leaves has nothing mounted.
         let down = change.left.iter().filter(|(_, reason)| matches!(reason, Reason::NodeDown | Reason::Leave));
         down.for_each(|(member, _)| _ = self.lives.remove(&NodeId(member.nodeid)));
-        self.slept = false;
+        (self.slept, self.quiet) = (false, false);
     }
 
     fn delivered(&mut self, from: Member, message: &Message, now: Micros) {
@@ -140,7 +143,7 @@ impl Told {
         match &message.body {
             Body::Hello(hello) if counts => _ = self.lives.insert(node, hello.live),
             Body::Live(live) if counts => _ = self.lives.insert(node, *live),
-            Body::Probe(_) if self.me == Some(from) => self.slept = false,
+            Body::Probe(_) if self.me == Some(from) => (self.slept, self.quiet) = (false, false),
             _ => {}
         }
         if self.me == Some(from) {
