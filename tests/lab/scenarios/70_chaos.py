@@ -2,7 +2,7 @@
 from o2lab.chaos import command
 from o2lab.chaos.play import Words
 
-# Without clients of groupd: with them a rare hang that docs/COMPAT.md names is met once in some 25 rounds.
+# Without clients of groupd: with them a hang that docs/COMPAT.md names as open is met in one round of ten.
 WORDS = Words(kind="ns", seed=1, minutes=1, legacy=False)
 SUITES = {"chaos": WORDS.cluster()}
 PROGRAMS = command.PROGRAMS
