@@ -103,6 +103,9 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::SettledIsAGuess, &["settled_is_said_only_of_a_quiet_agent"], 50),
     (Bug::ReadyIsAGuess, &["a_node_is_said_to_be_ready_only_when_it_is"], 200),
     (Bug::AnsweredAfterTheEnd, &["nobody_is_answered_after_it_has_gone"], 200),
+    (Bug::GateStandsOpen, &["nobody_is_down_who_may_still_write"], 1500),
+    (Bug::DownIsForgotten, &["all_comes_to_rest"], 200),
+    (Bug::AdmittedUnburied, &["nobody_mounts_before_its_own_death_is_handled"], 1500),
     (Bug::NoBackOff, &["nobody_spins"], 50),
     (Bug::ChanceDecides, &["one_seed_gives_one_run", "the_same_events_give_the_same_effects"], 1500),
 ];

@@ -49,6 +49,8 @@ pub struct Agent {
     pub(crate) uses: BTreeMap<NodeId, BTreeSet<VolumeId>>,
     /// Nodes that died while they used volumes.
     pub(crate) deaths: BTreeMap<NodeId, Death>,
+    /// Nodes that we have buried and that have not come back since.
+    pub(crate) buried: BTreeSet<NodeId>,
     /// The last boot of each node that was heard.
     pub(crate) boots: BTreeMap<NodeId, [u8; 16]>,
     pub(crate) control: Control,
@@ -61,6 +63,8 @@ pub struct Agent {
     pub(crate) settled: Option<Previous>,
     /// The settled view before the present one.
     pub(crate) previous: Option<Previous>,
+    /// All members have let us in since our own entry became local, or it was local when we started.
+    pub(crate) admitted: bool,
     pub(crate) cut_off: bool,
     pub(crate) seen_since: BTreeMap<NodeId, Tick>,
 
@@ -254,6 +258,7 @@ impl Agent {
             self.boots = saved.boots.iter().map(|(node, boot)| (NodeId(*node), *boot)).collect();
         }
         self.kernel.see(started.kernel.clone());
+        self.admitted = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
         self.link.why = "not connected yet".into();
         self.started = Some(Box::new(started));
     }

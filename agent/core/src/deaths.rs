@@ -36,6 +36,9 @@ pub struct Death {
     /// We were not there when it died, and do not know what it used: it may be any volume.
     #[serde(default)]
     pub learned: bool,
+    /// The boot that died.
+    #[serde(default)]
+    pub boot: Option<[u8; 16]>,
     /// Who opened the gate.
     pub fenced_by: Option<String>,
     /// Who has said so on this node: told again in each view until all know.
@@ -58,7 +61,8 @@ impl Death {
     }
 
     pub(crate) fn saved(&self) -> SavedDeath {
-        SavedDeath { volumes: self.volumes.clone(), learned: self.learned, fenced_by: self.fenced_by.clone() }
+        let (volumes, fenced_by) = (self.volumes.clone(), self.fenced_by.clone());
+        SavedDeath { volumes, learned: self.learned, boot: self.boot, fenced_by }
     }
 }
 
@@ -76,7 +80,8 @@ impl Agent {
     pub(crate) fn node_died(&mut self, node: NodeId) {
         let volumes = self.uses.remove(&node).unwrap_or_default();
         if self.buries() && !volumes.is_empty() {
-            let death = Death { since: self.now, volumes, why: self.gate_word(), ..Death::default() };
+            let boot = self.boots.get(&node).copied();
+            let death = Death { since: self.now, volumes, boot, why: self.gate_word(), ..Death::default() };
             self.deaths.entry(node).or_insert(death);
         }
     }
@@ -101,10 +106,13 @@ impl Agent {
         self.policy.fence != Fence::None || self.kernel.stack.needs_control()
     }
 
-    /// After a start: who used volumes when the state file was written, and is not in the ring.
-    pub(crate) fn find_the_dead(&mut self) {
-        let gone: Vec<NodeId> = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node)).collect();
-        gone.into_iter().for_each(|node| self.node_died(node));
+    /// Whoever used volumes when we last heard of it, and is not in the ring or has been off in between: it died while
+    /// we were not there ourselves, or not connected.
+    pub(crate) fn find_the_dead(&mut self, hellos: &BTreeMap<Member, Hello>) {
+        let boots = boots_of(hellos);
+        let other_boot = |node: &NodeId| boots.get(node).zip(self.boots.get(node)).is_some_and(|(now, old)| now != old);
+        let gone = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node) || other_boot(node));
+        gone.collect::<Vec<_>>().into_iter().for_each(|node| self.node_died(node));
     }
 
     /// After a start: the deaths that were not handled when the daemon ended. Those of another boot were buried with our
@@ -112,11 +120,9 @@ impl Agent {
     pub(crate) fn deaths_again(&mut self, saved: &Saved, boot_id: [u8; 16]) {
         let why = self.gate_word();
         let deaths = saved.deaths.iter().filter(|_| saved.boot_id == boot_id).map(|(node, saved)| {
-            let SavedDeath { volumes, learned, fenced_by } = saved.clone();
-            (
-                NodeId(*node),
-                Death { since: self.now, volumes, learned, fenced_by, why: why.clone(), ..Death::default() },
-            )
+            let SavedDeath { volumes, learned, boot, fenced_by } = saved.clone();
+            let death = Death { volumes, learned, boot, fenced_by, why: why.clone(), ..Death::default() };
+            (NodeId(*node), Death { since: self.now, ..death })
         });
         self.deaths = deaths.collect();
     }
@@ -126,20 +132,23 @@ impl Agent {
         self.deaths.iter().filter(|(_, death)| !self.is_gate_open(death)).map(|(node, _)| node.0).collect()
     }
 
-    /// A joiner takes over what the others wait for, and drops it again when none of them waits for it any more.
+    /// Whoever was not there takes over what the others wait for, and drops it again when none of them waits for it any
+    /// more. What we have buried ourselves is no news: a Hello may be older than the end of it.
     pub(crate) fn learn_of_deaths(&mut self) {
         let (Some(agreed), Some(me)) = (&self.agreed, self.member()) else { return };
         let others: Vec<&Hello> =
             agreed.established().iter().filter(|it| **it != me).filter_map(|it| agreed.hellos.get(it)).collect();
         let told: BTreeSet<NodeId> =
             others.iter().flat_map(|hello| &hello.unfenced).map(|node| NodeId(*node)).collect();
-        let joins = agreed.hellos.get(&me).is_some_and(|own| !own.local);
-        let waited_for = |node: &NodeId| told.contains(node) || others.is_empty() && agreed.of_node(*node).is_none();
+        // One that is back was only out of sight, or off in between: the others say so of it before they say Hello again.
+        let waited_for = |node: &NodeId| agreed.of_node(*node).is_none() && (told.contains(node) || others.is_empty());
         self.deaths.retain(|node, death| !death.learned || death.fenced_by.is_some() || waited_for(node));
-        if !joins || self.policy.fence == Fence::None {
+        self.buried.retain(|node| agreed.of_node(*node).is_none());
+        if self.policy.fence == Fence::None {
             return;
         }
-        for node in told.into_iter().filter(|node| !self.view.in_ring(*node)).collect::<Vec<_>>() {
+        let news = told.into_iter().filter(|node| agreed.of_node(*node).is_none() && !self.buried.contains(node));
+        for node in news.collect::<Vec<_>>() {
             let death = Death { since: self.now, learned: true, why: self.gate_word(), ..Death::default() };
             self.deaths.entry(node).or_insert(death);
         }
@@ -154,7 +163,7 @@ impl Agent {
     }
 
     fn is_gate_open(&self, death: &Death) -> bool {
-        self.policy.fence == Fence::None || death.fenced_by.is_some()
+        self.policy.fence == Fence::None || death.fenced_by.is_some() || planted!(GateStandsOpen)
     }
 
     /// Carries each death as far as it goes. Without quorum nobody is buried.
@@ -180,10 +189,14 @@ impl Agent {
                 continue;
             }
             let shared = self.shared_with(death);
-            if shared.is_empty() || !self.kernel.stack.needs_control() {
+            if self.is_used_again(node, &shared) {
+                continue; // DOWN would cut it off from what it uses now
+            }
+            if shared.is_empty() || !self.kernel.stack.needs_control() || planted!(DownIsForgotten) {
                 let after_ms = self.now.since(death.since);
                 let by = death.fenced_by.clone().unwrap_or_default();
                 self.deaths.remove(&node);
+                self.buried.insert(node);
                 fx.notice(Notice::Buried { node, by, after_ms });
                 self.keep_uses(fx);
             } else if self.kernel.stack.control && !self.control_is_busy() {
@@ -199,6 +212,11 @@ impl Agent {
         }
         self.deaths.entry(node).and_modify(|death| death.told = true);
         self.say(Body::Fenced(Fenced { nodeid: node.0, by }), fx);
+    }
+
+    /// Only who is let in may have mounted; a joiner's tools wait until we have done this.
+    fn is_used_again(&self, node: NodeId, volumes: &BTreeSet<VolumeId>) -> bool {
+        self.is_ready(node) && self.uses.get(&node).is_some_and(|again| !again.is_disjoint(volumes))
     }
 
     fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
@@ -240,6 +258,7 @@ impl Agent {
         match (result, death) {
             (Ok(()), Some(node)) => {
                 // DOWN is written for every volume that both used: nothing points to the dead any more.
+                self.buried.insert(node);
                 if let Some(death) = self.deaths.remove(&node) {
                     let by = death.fenced_by.unwrap_or_default();
                     fx.notice(Notice::Buried { node, by, after_ms: self.now.since(death.since) });
@@ -306,11 +325,9 @@ impl Agent {
     /// A node that is back with another boot id has been off in between.
     pub(crate) fn rebooted_is_fenced(&mut self, fx: &mut Effects) {
         let Some(agreed) = &self.agreed else { return };
-        let boots: BTreeMap<NodeId, [u8; 16]> =
-            agreed.hellos.iter().map(|(member, hello)| (NodeId(member.nodeid), hello.incarnation.boot_id)).collect();
-        let known = &self.boots;
-        self.deaths.retain(|node, death| match boots.get(node).zip(known.get(node)) {
-            Some((now, before)) if now == before => false, // it was only out of sight
+        let boots = boots_of(&agreed.hellos);
+        self.deaths.retain(|node, death| match boots.get(node).zip(death.boot) {
+            Some((now, died)) if *now == died => false, // it was only out of sight
             Some(_) if death.fenced_by.is_none() => {
                 let by = "its own restart".to_owned();
                 fx.notice(Notice::FenceOpened { node: *node, by: by.clone() });
@@ -319,8 +336,7 @@ impl Agent {
             }
             Some(_) | None => true,
         });
-        let deaths = &self.deaths;
-        self.boots.extend(boots.into_iter().filter(|(node, _)| !deaths.contains_key(node)));
+        self.boots.extend(boots);
     }
 
     /// Without quorum nothing is done, and that is a wait of its own.
@@ -332,6 +348,9 @@ impl Agent {
             false => Wait::Fence { node: *node, why: death.why.clone() },
             true => match self.lower_levels_recovered(*node) {
                 Err(wait) => wait,
+                Ok(()) if self.is_used_again(*node, &self.shared_with(death)) => {
+                    Wait::Buries { node: *node, why: "it uses volumes again: unmount them there".into() }
+                }
                 Ok(()) => Wait::Buries { node: *node, why: self.control.why.clone() },
             },
         };
@@ -373,4 +392,8 @@ impl Agent {
         }
         self.timers.set_unless_running(Timer::Grace, grace, fx);
     }
+}
+
+fn boots_of(hellos: &BTreeMap<Member, Hello>) -> BTreeMap<NodeId, [u8; 16]> {
+    hellos.iter().map(|(member, hello)| (NodeId(member.nodeid), hello.incarnation.boot_id)).collect()
 }

@@ -132,7 +132,7 @@ impl Agent {
         self.absent.clone_from(&agreed.absent);
         let established = agreed.established();
         self.lives = established.iter().map(|member| (NodeId(member.nodeid), agreed.hellos[member].live)).collect();
-        self.find_the_dead();
+        self.find_the_dead(&agreed.hellos);
         self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
@@ -225,6 +225,7 @@ impl Agent {
             }
             Ended::Admitted(member) if self.member() == Some(member) => {
                 self.tries.hello = 0;
+                self.admitted = true;
                 self.lives.insert(NodeId(member.nodeid), self.kernel.live());
                 fx.notice(Notice::Ready);
             }
@@ -297,7 +298,8 @@ impl Agent {
         let (entry, held, live) = (self.own_entry(), self.kernel.held(), self.kernel.live());
         // With another entry or other time-outs than we hold, and nothing that uses the old ones, we come as a joiner.
         let changed = entry.as_ref().is_ok_and(|entry| !held.contains(entry)) || self.has_drifted();
-        let local = self.kernel.is_local(up.member.nodeid) && (live.is_live() || !changed);
+        // Cut off in the middle of the admission: somebody may still have to bury what this node was before.
+        let local = self.kernel.is_local(up.member.nodeid) && (live.is_live() || self.admitted && !changed);
         Some(Hello {
             incarnation: Incarnation { boot_id: started.boot_id, started_ms: started.started_ms },
             nonce: up.nonce,

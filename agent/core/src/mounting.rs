@@ -316,7 +316,7 @@ impl Agent {
     /// is there.
     fn may_mount(&self, volume: VolumeId) -> Result<(), Wait> {
         let ready = self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
-        if !ready || !self.uses_here(volume) {
+        if !ready || !self.uses_here(volume) || self.shares_with_absent(volume) {
             return Err(Wait::MountJoins { volume });
         }
         if let Some(node) = self.deaths.iter().find(|(_, death)| death.concerns(volume)).map(|(node, _)| *node) {
@@ -326,6 +326,13 @@ impl Agent {
             return Err(Wait::Control { why: self.control.why.clone() });
         }
         Ok(())
+    }
+
+    /// A node has the volume in use and no agent: nobody there would know of our death.
+    fn shares_with_absent(&self, volume: VolumeId) -> bool {
+        let users = self.members_of(volume);
+        let mut absent = self.agreed.iter().flat_map(|agreed| agreed.blocking_absent());
+        self.kernel.stack.needs_control() && absent.any(|(node, _)| users.contains(&node))
     }
 
     pub(crate) fn mount_waits(&self) -> Vec<Wait> {

@@ -138,6 +138,12 @@ bugs![
     ReadyIsAGuess,
     /// A client that has gone is answered.
     AnsweredAfterTheEnd,
+    /// DOWN is written although nobody has opened the fence gate.
+    GateStandsOpen,
+    /// A survivor does not write DOWN.
+    DownIsForgotten,
+    /// A node that died is let in again before everybody has buried it.
+    AdmittedUnburied,
     /// What was refused is tried again at once.
     NoBackOff,
     /// The same events do not always give the same effects.

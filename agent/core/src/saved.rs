@@ -40,6 +40,9 @@ pub struct SavedDeath {
     pub volumes: BTreeSet<VolumeId>,
     /// We were not there.
     pub learned: bool,
+    /// The boot that died.
+    #[serde(default)]
+    pub boot: Option<[u8; 16]>,
     /// Who opened the fence gate.
     pub fenced_by: Option<String>,
 }

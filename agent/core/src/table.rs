@@ -23,6 +23,7 @@
 use crate::event::KernelRefusal;
 use crate::ids::{Member, NodeId, RingId, Tick};
 use crate::refusal::Refusal;
+use proto::handshake::Blocks;
 use proto::peer::{Entry, Hello, Identity, Live, Outcome, Proposal, ProposalReason, Table, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,7 +168,8 @@ impl Agreed {
     #[must_use]
     pub fn participants(&self, kind: &StepKind) -> BTreeSet<Member> {
         match kind {
-            StepKind::Admit { member } => BTreeSet::from([*member]),
+            // The others say by it that they have buried what this node was before.
+            StepKind::Admit { member } => self.established().into_iter().chain([*member]).collect(),
             StepKind::Vote { entry, .. } => self.established().into_iter().chain(self.owner(entry)).collect(),
             StepKind::Install { .. } | StepKind::Undo { .. } | StepKind::Erase { .. } | StepKind::Restore { .. } => {
                 self.established()
@@ -242,7 +244,8 @@ impl Agreed {
     fn step_towards(&self, entry: &Entry, member: Member) -> Option<StepKind> {
         let of_same_node = self.table.entries.values().find(|old| old.nodeid == entry.nodeid);
         match of_same_node {
-            Some(old) if old == entry => self.is_everywhere(entry).then_some(StepKind::Admit { member }),
+            Some(old) if old == entry && (!self.is_everywhere(entry) || self.may_be_unburied()) => None,
+            Some(old) if old == entry => Some(StepKind::Admit { member }),
             Some(old) if self.kept.contains_key(&old.number) => None,
             Some(old) => Some(StepKind::Vote { entry: old.clone(), reason: ProposalReason::Unconfigured }),
             None if self.refused.contains_key(&entry.number) => None,
@@ -250,6 +253,12 @@ impl Agreed {
             None if self.blocking_absent().next().is_some() => None,
             None => Some(StepKind::Install { add: vec![entry.clone()] }),
         }
+    }
+
+    /// Where agents tell of deaths, a kernel whose agent is gone may have to hear of the joiner's last one first.
+    fn may_be_unburied(&self) -> bool {
+        let tells = |hello: &Hello| Blocks::parse(&hello.handshake).is_ok_and(|blocks| blocks.locking().is_some());
+        self.blocking_absent().next().is_some() && self.hellos.values().any(tells)
     }
 
     /// Of the entries of an addition that was refused, those that this member takes out again. What it held before

@@ -137,7 +137,7 @@ impl Wait {
     pub fn fix(&self) -> String {
         match self {
             Wait::Corosync { .. } => {
-                "systemctl status corosync; the daemon reconnects by itself, the kernel is left as it is".into()
+                "start corosync if it is stopped; the daemon reconnects by itself, the kernel is left as it is".into()
             }
             Wait::CorosyncStuck { .. } => {
                 "ps -o pid,stat,wchan,args -C corosync: T is stopped (kill -CONT), D waits for the kernel; else top"

@@ -67,6 +67,10 @@ impl Agent {
             return;
         }
         let (round, kind) = (step.round, step.kind.clone());
+        if matches!(kind, StepKind::Admit { member } if !planted!(AdmittedUnburied) && self.deaths.contains_key(&NodeId(member.nodeid)))
+        {
+            return; // until it is handled here
+        }
         if self.probe_if_in_doubt(fx) {
             return;
         }
@@ -100,6 +104,7 @@ impl Agent {
             StepKind::Restore { .. } => self.plan_install(&[], self.wish(self.attributes_in_force(), false)?),
             StepKind::Undo { entries, .. } => Ok(self.kernel.remove(&self.to_undo(entries))),
             StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            StepKind::Admit { member } if self.member() != Some(*member) => Ok(Vec::new()),
             StepKind::Admit { .. } => self.plan_admit(),
             StepKind::Vote { entry, reason } => self.plan_vote(entry, *reason),
         }
@@ -202,6 +207,9 @@ impl Agent {
             return refused(&format!("node/{}", entry.name), "the entry is not there after all".into());
         }
         let StepKind::Admit { member } = kind else { return Ok(()) };
+        if self.member() != Some(*member) {
+            return Ok(());
+        }
         if let Some(drift) = self.kernel.attribute_drift(&self.policy.attributes) {
             return refused("cluster", drift.to_string());
         }

@@ -121,7 +121,7 @@ fn shown_device(region: &Region) -> String {
 fn show_pid(model: &Model, id: DirId) -> Result<String, Errno> {
     let region = model.cluster.heartbeat.regions.get(&id).ok_or(Errno::ENOENT)?;
     let has_thread = region.device.is_some() || region.broken_off;
-    Ok(has_thread.then(|| format!("{}\n", FIRST_PID + id)).unwrap_or_default())
+    Ok(if has_thread { format!("{}\n", FIRST_PID + id) } else { String::new() })
 }
 
 fn make_region(_model: &mut Model, _parent: DirId, name: &str) -> Result<&'static Class, Errno> {

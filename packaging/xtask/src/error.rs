@@ -20,6 +20,10 @@ pub(crate) enum Error {
     MetadataLacks { what: &'static str },
     #[error("compiling {}", path.display())]
     Proto { path: PathBuf, source: Box<protox::Error> },
+    #[error("reading what llvm-cov printed")]
+    Coverage { source: serde_json::Error },
+    #[error("there is no {}: rustup component add llvm-tools", path.display())]
+    NoLlvmTools { path: PathBuf },
     #[error("no suite is called {name:?}; there are: {known}")]
     UnknownSuite { name: String, known: String },
     #[error("no benchmark is called {name:?}; there are: {known}")]

@@ -5,6 +5,7 @@
 mod bench;
 mod chaos;
 mod codegen;
+mod coverage;
 mod demo;
 mod error;
 mod lab;
@@ -43,6 +44,8 @@ enum Command {
     Lab(lab::Args),
     /// Makes a golden story of recordings: `./x story node2.jsonl node1.jsonl -o tests/golden/NN-name.txt`
     Story(story::Args),
+    /// How many lines of the core the simulation alone reaches
+    Coverage(coverage::Args),
     /// Generates proto/src/generated from proto/*.proto
     Codegen(codegen::Args),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Chaos(args) => chaos::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Story(args) => story::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Codegen(args) => codegen::run(&args),
     };
     outcome.unwrap_or_else(|error| {

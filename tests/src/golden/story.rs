@@ -4,11 +4,10 @@ use super::options;
 use crate::lines::Lines;
 use crate::sim::agenda::{Micros, SECOND};
 use crate::sim::checkers::Ledger;
-use crate::sim::cluster::{Cluster, MountOutcome, configured};
+use crate::sim::cluster::{Cluster, MountOutcome, configured, user_stack};
 use crate::sim::corosync::Chance;
 use crate::sim::intruder::Manner;
 use crate::sim::kernel::errno;
-use agent_core::event::Stack;
 use agent_core::ids::NodeId;
 use configfs::model::Call;
 use proto::control::api;
@@ -170,7 +169,7 @@ impl Story {
             ("user-stack", nodes) => {
                 for node in nodes {
                     let node = options::number(node)?;
-                    self.cluster.hosts.entry(node).and_modify(|host| host.kernel.stack = user_stack());
+                    self.cluster.hosts.entry(node).and_modify(|host| host.kernel.stack = user_stack(false));
                     self.cluster.look(node);
                 }
             }
@@ -372,9 +371,4 @@ fn manner_of(text: &str) -> Result<Manner, String> {
         "second-agent" => Manner::SecondAgent,
         _ => return Err(format!("no manner {text:?}")),
     })
-}
-
-/// A DLM that leaves recovery to a daemon.
-fn user_stack() -> Stack {
-    Stack { label: "cman".into(), recovers_by_itself: Some(false), locking: Some((1, 0)), ..Stack::default() }
 }

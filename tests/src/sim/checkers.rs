@@ -4,6 +4,7 @@
 //! end of a run (replay, liveness, equal ends) is in `nemesis.rs`.
 
 mod daemons;
+mod deaths;
 mod told;
 
 use self::daemons::{
@@ -15,6 +16,7 @@ use self::daemons::{
     what_is_to_be_written_is_saved_first, whoever_hears_nothing_of_its_own_says_so,
     whoever_is_let_in_has_the_time_outs_of_the_others, whoever_slept_does_nothing_before_it_has_heard_itself,
 };
+use self::deaths::{nobody_is_down_who_may_still_write, nobody_mounts_before_its_own_death_is_handled};
 use self::told::Told;
 use super::agenda::{MS, Micros, SECOND};
 use super::cluster::{Cluster, Happening, KernelDeed};
@@ -128,6 +130,8 @@ impl Ledger {
                     what_is_to_be_written_is_saved_first,
                     what_a_daemon_has_written_stays_its_own_over_a_restart,
                     nobody_spins,
+                    nobody_is_down_who_may_still_write,
+                    nobody_mounts_before_its_own_death_is_handled,
                 ];
                 self.hold(cluster, *node, record, agent, &sentences)
             }

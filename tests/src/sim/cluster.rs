@@ -7,6 +7,7 @@
 mod daemon;
 mod deeds;
 mod outgoing;
+mod user_stack;
 
 use super::agenda::{Agenda, MS, Micros};
 use super::corosync::{Chance, Corosync, Handle, Listener, Seen, Timing};
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 pub use self::deeds::MountOutcome;
+pub use self::user_stack::{Tool, user_stack};
 
 /// The name of our group.
 pub const GROUP: &str = agent_core::status::CONTROL_GROUP;
@@ -64,6 +66,8 @@ enum Due {
     StartDaemon { node: u32, boots: u32 },
     /// The disk heartbeat of a peer has been silent for too long.
     HeartbeatDead { node: u32, boots: u32, peer: NodeNum },
+    /// mount(2) of a tool ends.
+    Mount { node: u32, boots: u32 },
     /// The next deed of a plan.
     Planned(usize),
 }
@@ -209,6 +213,7 @@ impl Cluster {
             Due::Resend { node, life } => self.flush(node, life),
             Due::StartDaemon { node, boots } => return self.start_daemon_of(node, boots),
             Due::HeartbeatDead { node, boots, peer } => self.heartbeat_dead(node, boots, peer),
+            Due::Mount { node, boots } => self.mount_ends(node, boots),
             Due::Planned(index) => return Happening::Planned(index),
         }
         Happening::Other

@@ -1,16 +1,17 @@
 //! One machine: its kernel, its /run, and perhaps a daemon.
 
 use super::agenda::Micros;
+use super::cluster::Tool;
 use super::corosync::Handle;
 use super::kernel::Kernel;
 use super::recording::Recording;
 use agent_core::Agent;
-use agent_core::event::{ClusterConfig, Event};
+use agent_core::event::{ClusterConfig, Event, Stack};
 use agent_core::ids::{OpId, Tick};
 use agent_core::policy::Policy;
 use agent_core::saved::Saved;
 use configfs::Op;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// A machine of the cluster.
 #[derive(Debug)]
@@ -29,6 +30,14 @@ pub struct Host {
     pub clock_ahead: Micros,
     /// Its kernel; gone with the power.
     pub kernel: Kernel,
+    /// The cluster stack that it boots with.
+    pub stack: Stack,
+    /// What its one mount tool is doing, on a user stack.
+    pub tool: Option<Tool>,
+    /// Dead nodes for which the mounted volume stands still until DOWN is written here.
+    pub needs_down: BTreeSet<u32>,
+    /// Nodes, and which of their boots, that were written DOWN here.
+    pub downs: BTreeSet<(u32, u32)>,
     /// Since when the volume is mounted.
     pub mounted_since: Micros,
     /// The state file in /run; gone with the power.
@@ -113,6 +122,10 @@ impl Host {
             resumed_at: 0,
             clock_ahead: 0,
             kernel: Kernel::default(),
+            stack: Stack::default(),
+            tool: None,
+            needs_down: BTreeSet::new(),
+            downs: BTreeSet::new(),
             mounted_since: 0,
             saved: None,
             policy: Policy::default(),

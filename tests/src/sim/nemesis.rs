@@ -9,12 +9,13 @@ mod plan;
 
 use super::agenda::{MS, Micros, SECOND};
 use super::checkers::Ledger;
-use super::cluster::{Cluster, Happening, MountOutcome, address};
+use super::cluster::{Cluster, Happening, MountOutcome, Tool, address, user_stack};
 use super::corosync::Chance;
 use super::digest::{digest, mix};
 use super::intruder::Manner;
 use super::recording::Memory;
 use crate::lines::Lines;
+use agent_core::Agent;
 use agent_core::ids::NodeId;
 use agent_core::refusal::Refusal;
 use agent_core::wait::Wait;
@@ -33,6 +34,8 @@ pub const OVERLAP: usize = 3;
 pub const REST_MAX: Micros = 400 * SECOND;
 /// As configured on all nodes, but for faults: 12 s of silence on the disk.
 const DEAD_THRESHOLD: u32 = 7;
+/// At rest a tool has its word after this, and after the longest time in which corosync may still be busy.
+const WORD_MAX: Micros = 30 * SECOND;
 /// init looks for daemons that have ended so often.
 const RESTART_EVERY: Micros = 2 * SECOND;
 /// Most steps of a run: a cluster that turns in circles is restless too.
@@ -147,8 +150,12 @@ impl<'a> Run<'a> {
         for node in 1..=plan.nodes {
             cluster.set_policy(node, |policy| {
                 policy.forget = plan.forget;
+                policy.fence = plan.fence;
                 policy.attributes.dead_threshold = DEAD_THRESHOLD;
             });
+        }
+        if let Some(recovers_by_itself) = plan.user_stack {
+            cluster.hosts.values_mut().for_each(|host| host.stack = user_stack(recovers_by_itself));
         }
         for (index, (at, _)) in plan.deeds.iter().enumerate() {
             cluster.plan(*at, index);
@@ -222,8 +229,14 @@ impl<'a> Run<'a> {
                 cluster.corosync.partition(&[here, there]);
             }
             Deed::Heal => cluster.heal(),
+            Deed::Mount(node) if self.plan.user_stack.is_some() => cluster.tool_mounts(node),
             Deed::Mount(node) => _ = cluster.mount(node),
+            Deed::Umount(node) if self.plan.user_stack.is_some() => cluster.tool_umounts(node),
             Deed::Umount(node) => cluster.umount(node),
+            Deed::ToolDies(node) => cluster.tool_dies(node),
+            Deed::RefuseControl(node) => self.control_answers(node, Some(Errno::EIO.0)),
+            Deed::AllowControl(node) => self.control_answers(node, None),
+            Deed::AckDead(node, dead) => self.ack_dead(node, dead),
             Deed::SlowKernel(node, ms) => {
                 cluster.hosts.entry(node).and_modify(|host| host.kernel_delay = ms * MS);
             }
@@ -245,6 +258,22 @@ impl<'a> Run<'a> {
                 cluster.intrude(node, manners[usize::from(byte) % manners.len()]);
             }
             Deed::IntrudersEnd => cluster.intruders_end(),
+        }
+    }
+
+    fn control_answers(&mut self, node: u32, errno: Option<i32>) {
+        self.cluster.hosts.entry(node).and_modify(|host| host.kernel.control_errno = errno);
+    }
+
+    /// Whoever says that a node is dead has made sure.
+    fn ack_dead(&mut self, node: u32, dead: u32) {
+        let waits = |agent: &Agent| {
+            let waits = agent.waits();
+            waits.iter().any(|standing| matches!(standing.wait, Wait::Fence { node, .. } if node.0 == dead))
+        };
+        if self.cluster.agent(node).is_some_and(waits) {
+            self.cluster.power_off(dead);
+            self.cluster.ask(node, Ask::AckDead { node: dead.to_string(), by: "a person".into() });
         }
     }
 
@@ -304,9 +333,11 @@ impl<'a> Run<'a> {
         for node in 1..=self.plan.nodes {
             self.cluster.resume(node);
             self.cluster.resume_corosync(node);
+            self.restart_if_deserted(node);
             self.cluster.power_on(node);
             self.cluster.start_corosync(node);
             self.allow(node);
+            self.control_answers(node, None);
             self.configure(node);
             self.cluster.set_policy(node, |policy| policy.attributes.dead_threshold = DEAD_THRESHOLD);
             self.unmount_if_drifted(node);
@@ -323,11 +354,19 @@ impl<'a> Run<'a> {
         self.lines.iter_mut().for_each(|lines| lines.add(self.cluster.now(), "-- all faults end".into()));
     }
 
+    /// What the status of such a node asks for: without dlm_controld its volumes stand still for ever.
+    fn restart_if_deserted(&mut self, node: u32) {
+        if self.cluster.hosts.get(&node).is_some_and(|host| host.kernel.stack.deserted) {
+            self.cluster.power_off(node);
+        }
+    }
+
     /// What the status of such a node asks for: attributes cannot change under a mount.
     fn unmount_if_drifted(&mut self, node: u32) {
         let tree = self.cluster.hosts.get(&node).and_then(|host| host.kernel.tree().ok().flatten());
         if tree.is_some_and(|tree| tree.attributes.dead_threshold != DEAD_THRESHOLD) {
             self.cluster.umount(node);
+            self.cluster.tool_umounts(node);
         }
     }
 
@@ -338,6 +377,9 @@ impl<'a> Run<'a> {
         }
         self.next_look = self.cluster.now() + RESTART_EVERY;
         for node in 1..=self.plan.nodes {
+            // A fence device may have turned it off at last, and corosync may have ended under its volumes.
+            self.restart_if_deserted(node);
+            self.cluster.power_on(node);
             if self.cluster.agent(node).is_none() {
                 self.cluster.start_daemon(node);
             }
@@ -397,6 +439,9 @@ impl<'a> Run<'a> {
         let found: Vec<u8> = host.kernel.table().keys().map(|number| number.as_u8()).collect();
         let all: Vec<u8> = (1..=self.plan.nodes as u8).collect();
         let half_made = host.kernel.half_made();
+        if !host.needs_down.is_empty() {
+            return said(format!("has the volume mounted, and DOWN was not written for {:?}", host.needs_down));
+        }
         if wanted != all || found != all || open > 0 || !half_made.is_empty() {
             return said(format!("has table {wanted:?}, kernel {found:?} and {half_made:?}, {open} open requests"));
         }
@@ -405,6 +450,9 @@ impl<'a> Run<'a> {
 
     /// After all the faults each node can mount, whoever has the volume mounted already.
     fn mount_everywhere(&mut self) -> Result<(), Failure> {
+        if self.plan.user_stack.is_some() {
+            return self.ask_everywhere();
+        }
         for node in 1..=self.plan.nodes {
             let outcome = self.cluster.mount(node);
             let mounted = self.cluster.hosts.get(&node).is_some_and(|host| host.kernel.is_mounted());
@@ -414,6 +462,19 @@ impl<'a> Run<'a> {
             debug_assert!(matches!(outcome, MountOutcome::Mounted | MountOutcome::Impossible));
         }
         Ok(())
+    }
+
+    /// Every tool that asks has its word soon.
+    fn ask_everywhere(&mut self) -> Result<(), Failure> {
+        (1..=self.plan.nodes).for_each(|node| self.cluster.tool_mounts(node));
+        let until = self.cluster.now() + WORD_MAX;
+        while self.cluster.next_at().is_some_and(|at| at <= until) {
+            self.step()?;
+        }
+        match self.cluster.hosts.values().find(|host| host.tool == Some(Tool::Asks)) {
+            Some(host) => Err(Failure::Restless { what: format!("n{}: the tool has no word", host.node) }),
+            None => Ok(()),
+        }
     }
 
     /// Everything that every daemon saw and did.

@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, Happening};
 use super::recording::Record;
+use agent_core::mount_client::MountAnswer;
 use agent_core::notice::Notice;
 use agent_core::table::{Standing, StepKind};
 use agent_core::{Agent, Effect, Event};
@@ -65,6 +66,17 @@ pub const PLACES: &[Place] = &[
     ("end", "asked"),
     ("end", "killed between two effects"),
     ("end", "pins hold it"),
+    ("wait", "fence"),
+    ("wait", "death"),
+    ("wait", "control"),
+    ("wait", "mount"),
+    ("wait", "mount-death"),
+    ("wait", "dlm-controld"),
+    ("death", "gate opened"),
+    ("death", "fence failed"),
+    ("death", "handled"),
+    ("tool", "may mount"),
+    ("tool", "may not"),
 ];
 
 impl Sometimes {
@@ -96,6 +108,8 @@ impl Sometimes {
             match effect {
                 Effect::Notice(notice) => self.notice(notice, agent),
                 Effect::Exit(_) => self.reach("end", "asked"),
+                Effect::MountReply(_, MountAnswer::Status { errno: 0, .. }) => self.reach("tool", "may mount"),
+                Effect::MountReply(..) => self.reach("tool", "may not"),
                 _ => {}
             }
         }
@@ -126,6 +140,9 @@ impl Sometimes {
             Notice::ShutdownAnswered { yes: false, .. } => self.reach("answer", "to corosync: no"),
             Notice::Verdict { verdict, .. } => self.word("verdict", verdict),
             Notice::NodeLeft { how, .. } => self.word("went", how),
+            Notice::FenceOpened { .. } => self.reach("death", "gate opened"),
+            Notice::FenceFailed { .. } => self.reach("death", "fence failed"),
+            Notice::Buried { .. } => self.reach("death", "handled"),
             _ => {}
         }
     }

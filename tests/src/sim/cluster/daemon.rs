@@ -185,12 +185,14 @@ impl Cluster {
             ops.get(*done).into_iter().for_each(|op| drop(host.kernel.perform(op)));
         }
         host.effects_left = None;
+        self.tool_loses_daemon(node);
         self.corosync.exit(node, daemon.pid);
     }
 
     /// The process ends by itself.
     pub(super) fn exit_daemon(&mut self, node: u32) {
         if let Some(daemon) = self.hosts.get_mut(&node).and_then(|host: &mut Host| host.daemon.take()) {
+            self.tool_loses_daemon(node);
             self.corosync.exit(node, daemon.pid);
         }
     }

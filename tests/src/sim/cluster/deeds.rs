@@ -47,6 +47,8 @@ impl Cluster {
         host.powered = true;
         host.boots += 1;
         host.kernel = Kernel::default();
+        host.kernel.stack = host.stack.clone();
+        (host.tool, host.needs_down, host.downs) = (None, BTreeSet::new(), BTreeSet::new());
         host.saved = None;
         let boots = host.boots;
         self.corosync.start(node);
@@ -62,6 +64,11 @@ impl Cluster {
         host.kernel_delay = 0;
         host.daemon = None;
         let mounted = host.kernel.umount();
+        let (user_mounted, boots) = (host.kernel.is_user_mounted, host.boots);
+        host.kernel.user_mount(false);
+        if user_mounted {
+            self.volumes_stand_still(node, boots);
+        }
         self.corosync.crash(node);
         self.intruders.retain(|handle, _| handle.node != node);
         mounted.into_iter().for_each(|number| self.heartbeat_stops(number));
@@ -86,11 +93,13 @@ impl Cluster {
 
     /// kill -9 of corosync; the machine goes on.
     pub fn crash_corosync(&mut self, node: u32) {
+        self.dlm_controld_ends(node);
         self.corosync.crash(node);
     }
 
     /// SIGTERM to corosync.
     pub fn stop_corosync(&mut self, node: u32) {
+        self.dlm_controld_ends(node);
         self.corosync.terminate(node);
     }
 
@@ -350,6 +359,6 @@ impl Cluster {
 }
 
 /// The connection of a node's one mount tool; requests of the control socket count from 1.
-fn tool_of(node: u32) -> ClientId {
+pub(super) fn tool_of(node: u32) -> ClientId {
     ClientId(1_000_000 + u64::from(node))
 }

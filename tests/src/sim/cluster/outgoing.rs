@@ -1,14 +1,11 @@
 //! Effects of the agents: what each of them does to the world.
 
 use super::{Cluster, Due, RETRY};
-use crate::sim::agenda::{MS, Micros};
+use crate::sim::agenda::MS;
 use crate::sim::corosync::CallError;
 use crate::sim::host::{Job, Outgoing};
 use agent_core::effect::ShutdownVerdict;
 use agent_core::{Effect, Event};
-
-/// A fence device takes its time.
-const FENCE_TIME: Micros = 1000 * MS;
 
 impl Cluster {
     pub(super) fn perform(&mut self, node: u32, effect: &Effect) {
@@ -23,11 +20,12 @@ impl Cluster {
             Effect::Kernel(op, ops) => {
                 self.queue_job(node, life, Job::Batch { op: *op, ops: ops.clone(), done: 0 });
             }
-            Effect::Control(op, _) => {
-                let result = host.kernel.control();
+            Effect::Control(op, ops) => {
+                let result = self.control(node, ops);
                 self.plan_event(node, life, Event::ControlDone(*op, result), MS);
             }
-            Effect::Fence(dead, _) => self.plan_event(node, life, Event::FenceEnded(*dead, Ok(())), FENCE_TIME),
+            Effect::Fence(dead, _) => self.fence(node, life, *dead),
+            Effect::MountReply(client, answer) => self.tool_hears(node, *client, answer),
             Effect::KillNode(target, _) => self.crash_corosync(target.0),
             Effect::LookAtKernel => self.queue_job(node, life, Job::Look),
             Effect::Reply(client, _) => daemon.open_requests.retain(|open| *open != client.0),
@@ -35,10 +33,7 @@ impl Cluster {
                 self.agenda.plan(self.now + after_ms * MS, Due::Timer { node, life, token: *token });
             }
             Effect::AnswerShutdown(ShutdownVerdict::Yes) => self.corosync.terminate(node),
-            Effect::AnswerShutdown(ShutdownVerdict::No)
-            | Effect::Publish(..)
-            | Effect::MountReply(..)
-            | Effect::Notice(_) => {}
+            Effect::AnswerShutdown(ShutdownVerdict::No) | Effect::Publish(..) | Effect::Notice(_) => {}
         }
     }
 

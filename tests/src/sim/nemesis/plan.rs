@@ -2,7 +2,7 @@
 
 use crate::sim::agenda::{MS, Micros, SECOND};
 use crate::sim::rng::Rng;
-use agent_core::policy::Forget;
+use agent_core::policy::{Fence, Forget};
 use std::fmt;
 
 /// What happens to the cluster from outside.
@@ -57,6 +57,13 @@ pub enum Deed {
     Ask(u32, u8),
     Intrude(u32, u8),
     IntrudersEnd,
+    /// On a user stack: the tool of a mount, whatever it does.
+    ToolDies(u32),
+    /// The control device refuses.
+    RefuseControl(u32),
+    AllowControl(u32),
+    /// A person powers the second off and tells the first.
+    AckDead(u32, u32),
 }
 
 /// A seed, spelled out.
@@ -68,6 +75,10 @@ pub struct Plan {
     pub nodes: u32,
     /// Policy of all nodes.
     pub forget: Forget,
+    /// Whether recovery is left to the daemon, on a user stack; `None`: the disk heartbeat does it.
+    pub user_stack: Option<bool>,
+    /// Policy of all nodes.
+    pub fence: Fence,
     /// Until quorum speaks of a new ring.
     pub quorum_lag: Micros,
     /// What happens when.
@@ -84,6 +95,10 @@ pub const FAULTS_MIN: u64 = 20;
 const FAULTS_MORE: u64 = 11;
 /// Kinds of faults; each seed leaves out half of them.
 const KINDS: u64 = 24;
+/// And so many more on a user stack.
+const KINDS_OF_USER_STACK: u64 = 3;
+/// Of a hundred plans, how many have a user stack.
+const USER_STACK_PERCENT: u64 = 30;
 /// Of a hundred faults, how many come together with the one before.
 const TOGETHER_PERCENT: u64 = 40;
 /// And how many hit when the one before has just been noticed, or its ring is being synchronised.
@@ -102,7 +117,9 @@ impl Plan {
     /// The plan of a seed for so many nodes.
     #[must_use]
     pub fn of_size(seed: u64, nodes: u32) -> Self {
+        let (user_stack, fence) = stack_and_fence(seed);
         let mut draw = Draw { rng: Rng::new(seed).split(), nodes, deeds: Vec::new(), spans: Vec::new() };
+        let all_kinds = KINDS + if user_stack.is_some() { KINDS_OF_USER_STACK } else { 0 };
         let rng = &mut draw.rng;
         let forget = if rng.chance(70) { Forget::Unconfigured } else { Forget::Gone };
         let quorum_lag = if rng.chance(20) { 500 * MS } else { 2 * MS };
@@ -113,7 +130,7 @@ impl Plan {
         draw.deeds = (1..=nodes).map(|node| (draw.rng.below(3 * SECOND), Deed::PowerOn(node))).collect();
         let mut at = 2 * SECOND + draw.rng.below(6 * SECOND);
         while (draw.spans.len() as u64) < faults {
-            let kind = draw.rng.below(KINDS);
+            let kind = draw.rng.below(all_kinds);
             if kinds & (1 << kind) == 0 {
                 continue;
             }
@@ -129,8 +146,21 @@ impl Plan {
         }
         let Draw { mut deeds, spans, .. } = draw;
         deeds.sort_by_key(|(at, _)| *at);
-        Plan { seed, nodes, forget, quorum_lag, deeds, faults, overlap: overlap(&spans) }
+        Plan { seed, nodes, forget, user_stack, fence, quorum_lag, deeds, faults, overlap: overlap(&spans) }
     }
+}
+
+/// Drawn apart, so that the rest of a plan does not depend on it.
+fn stack_and_fence(seed: u64) -> (Option<bool>, Fence) {
+    let mut rng = Rng::new(seed ^ 0x5742_6b03_91c2_e4d7);
+    let user_stack = rng.chance(USER_STACK_PERCENT).then(|| rng.chance(20));
+    let gate = rng.below(100);
+    let fence = match (user_stack, gate) {
+        (None, 0..80) | (Some(_), 0..20) => Fence::None,
+        (_, 0..90) => Fence::Command,
+        _ => Fence::Manual,
+    };
+    (user_stack, fence)
 }
 
 /// A plan in the making.
@@ -176,6 +206,9 @@ impl Draw {
             20 => (Deed::Intrude(node, byte), Some(Deed::IntrudersEnd)),
             21 => (Deed::AskShutdown(node), Some(Deed::StartCorosync(node))),
             22 => (Deed::Ghost, None),
+            24 => (Deed::ToolDies(node), None),
+            25 => (Deed::RefuseControl(node), Some(Deed::AllowControl(node))),
+            26 => (Deed::AckDead(node, self.node()), None),
             _ if byte < 64 => return self.blackout(at, lasts),
             _ => (Deed::PowerOff(node), Some(Deed::PowerOn(node))),
         };
@@ -216,8 +249,14 @@ fn overlap(spans: &[(Micros, Micros)]) -> usize {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { seed, nodes, forget, quorum_lag, .. } = self;
-        writeln!(f, "seed {seed}: {nodes} nodes, forget {forget:?}, quorum after {} ms", quorum_lag / MS)?;
+        let Plan { seed, nodes, forget, user_stack, fence, quorum_lag, .. } = self;
+        let stack = match user_stack {
+            None => "o2cb",
+            Some(true) => "a user stack that recovers by itself",
+            Some(false) => "a user stack",
+        };
+        let lag = quorum_lag / MS;
+        writeln!(f, "seed {seed}: {nodes} nodes, {stack}, forget {forget:?}, fence {fence:?}, quorum after {lag} ms")?;
         self.deeds.iter().try_for_each(|(at, deed)| writeln!(f, "{:>8} ms  {deed:?}", at / MS))
     }
 }

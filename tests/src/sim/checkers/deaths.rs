@@ -1,0 +1,37 @@
+//! DESIGN §4: the order of a death, held against what the machines really do.
+
+use super::{Ledger, Outcome, Seen};
+use agent_core::Effect;
+use agent_core::event::ControlOp;
+use agent_core::mount_client::MountAnswer;
+use agent_core::policy::Fence;
+
+/// With a fence gate: whoever is written DOWN has no volume mounted any more.
+pub(super) fn nobody_is_down_who_may_still_write(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    for effect in &seen.record.effects {
+        let Effect::Control(_, ops) = effect else { continue };
+        for op in ops {
+            let ControlOp::Down { node, .. } = op else { continue };
+            let Some(host) = seen.cluster.hosts.get(node).filter(|host| host.policy.fence != Fence::None) else {
+                continue;
+            };
+            if host.powered && host.kernel.is_user_mounted {
+                return Err(format!("n{} writes DOWN for n{node}, which has the volume mounted", seen.node));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever mounts again is forgotten as dead by all who had to bury it.
+pub(super) fn nobody_mounts_before_its_own_death_is_handled(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let yes = |effect: &Effect| matches!(effect, Effect::MountReply(_, MountAnswer::Status { errno: 0, .. }));
+    let host = seen.cluster.hosts.get(&seen.node).filter(|host| host.tool.is_some());
+    if host.is_none() || !seen.record.effects.iter().any(yes) {
+        return Ok(());
+    }
+    match seen.cluster.hosts.values().find(|other| other.needs_down.contains(&seen.node)) {
+        Some(other) => Err(format!("n{} may mount, and n{} has still to write DOWN for it", seen.node, other.node)),
+        None => Ok(()),
+    }
+}
