@@ -60,6 +60,8 @@ struct Life {
     size: u32,
     /// Nodes come back only when nothing is on its way.
     calm: bool,
+    /// A node takes what came on its handles in any order across them, as after it stood still.
+    mixed: bool,
     told: BTreeMap<(u32, Level), Told>,
     pids: BTreeMap<u32, u32>,
     steps: usize,
@@ -77,9 +79,9 @@ impl Life {
         let mut cluster = Cluster::without_daemons(size, settings);
         (1..=size).for_each(|node| cluster.start_daemon(node));
         cluster.settle();
-        let calm = chance.below(2) == 0;
+        let (calm, mixed) = (chance.below(2) == 0, chance.below(2) == 0);
         let (told, pids) = (BTreeMap::new(), BTreeMap::new());
-        Life { cluster, chance, size, calm, told, pids, steps: 0 }
+        Life { cluster, chance, size, calm, mixed, told, pids, steps: 0 }
     }
 
     fn node(&mut self) -> u32 {
@@ -122,10 +124,18 @@ impl Life {
         self.watch()
     }
 
+    fn step(&mut self, node: u32) -> bool {
+        if !self.mixed {
+            return self.cluster.step_of(node);
+        }
+        let Life { cluster, chance, .. } = self;
+        cluster.step_any(node, |ready| chance.below(ready as u64) as usize)
+    }
+
     fn some_steps(&mut self) -> Result<(), String> {
         let node = self.node();
         for _ in 0..=self.chance.below(11) {
-            self.cluster.step_of(node);
+            self.step(node);
             self.watch()?;
         }
         Ok(())
@@ -134,9 +144,9 @@ impl Life {
     /// Until nothing is on its way, nodes in any order; who was to be killed is, when all else is quiet.
     fn settle(&mut self) -> Result<(), String> {
         loop {
-            let first = self.node();
-            let order = (0..self.size).map(|turn| 1 + (first + turn) % self.size);
-            let Some(_) = order.into_iter().find(|&node| self.cluster.step_of(node)) else {
+            let (first, size) = (self.node(), self.size);
+            let mut order = (0..size).map(|turn| 1 + (first + turn) % size);
+            let Some(_) = order.find(|&node| self.step(node)) else {
                 if !self.cluster.kill_one() {
                     return Ok(());
                 }

@@ -142,8 +142,6 @@ bugs![
     GateStandsOpen,
     /// A survivor does not write DOWN.
     DownIsForgotten,
-    /// A node that died is let in again before everybody has buried it.
-    AdmittedUnburied,
     /// What was refused is tried again at once.
     NoBackOff,
     /// The same events do not always give the same effects.

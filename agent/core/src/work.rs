@@ -67,8 +67,7 @@ impl Agent {
             return;
         }
         let (round, kind) = (step.round, step.kind.clone());
-        if matches!(kind, StepKind::Admit { member } if !planted!(AdmittedUnburied) && self.deaths.contains_key(&NodeId(member.nodeid)))
-        {
+        if matches!(kind, StepKind::Admit { member } if self.deaths.contains_key(&NodeId(member.nodeid))) {
             return; // until it is handled here
         }
         if self.probe_if_in_doubt(fx) {

@@ -5,6 +5,7 @@ use crate::error::DecodeError;
 use crate::ids::{ClientId, CpgId, Member, NodeId, RingId};
 use crate::verbs::Request;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +92,13 @@ pub struct ViewChange {
     pub left: Vec<(Member, Reason)>,
     /// Who came, and how.
     pub joined: Vec<(Member, Reason)>,
+}
+
+impl ViewChange {
+    /// How many nodes are in it after the change.
+    pub(crate) fn nodes(&self) -> usize {
+        self.members.iter().map(|member| member.node).collect::<BTreeSet<_>>().len()
+    }
 }
 
 /// What libquorum says about one ring.

@@ -99,7 +99,7 @@ impl Machine {
             if member.node == self.node.me {
                 group.own_join_came(change, &mut self.node);
             } else {
-                group.join_came(member.node, &mut self.node);
+                group.join_came(member.node, change.nodes(), &mut self.node);
             }
             if reason == Reason::NodeUp && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
                 fx.push(Effect::Kill(member.node, KillReason::Merged));
@@ -107,7 +107,7 @@ impl Machine {
         }
         for &(Member { node, .. }, reason) in &change.left {
             match reason {
-                Reason::Leave | Reason::Join | Reason::NodeUp => group.leave_came(node, &mut self.node),
+                Reason::Leave | Reason::Join | Reason::NodeUp => group.leave_came(node, change.nodes(), &mut self.node),
                 Reason::NodeDown | Reason::ProcDown => group.daemon_gone(node, &mut self.node),
             }
         }
@@ -175,20 +175,20 @@ impl Group {
         self.queue.push_back(join);
     }
 
-    fn join_came(&mut self, joiner: NodeId, node: &mut Node) {
+    fn join_came(&mut self, joiner: NodeId, count: usize, node: &mut Node) {
         if self.members.is_empty() || self.members.contains(&joiner) {
             return; // before our own join, or twice
         }
         self.members.push(joiner);
-        self.queue.push_back(Change::new(Cause::Join, joiner, self.members.len(), node.next_nr()));
+        self.queue.push_back(Change::new(Cause::Join, joiner, count, node.next_nr()));
     }
 
-    fn leave_came(&mut self, leaver: NodeId, node: &mut Node) {
+    fn leave_came(&mut self, leaver: NodeId, count: usize, node: &mut Node) {
         if !self.members.contains(&leaver) {
             return;
         }
         self.members.retain(|&member| member != leaver);
-        self.queue.push_back(Change::new(Cause::Leave, leaver, self.members.len(), node.next_nr()));
+        self.queue.push_back(Change::new(Cause::Leave, leaver, count, node.next_nr()));
     }
 
     /// What it said last is void. If the control CPG forgot it before we knew it as a member, this is the

@@ -315,26 +315,25 @@ impl Cluster {
         handle.is_some_and(|handle| self.take(node, handle))
     }
 
-    /// Any handle of any node may be next: `pick` chooses one of so many.
-    pub fn step_any(&mut self, pick: impl FnOnce(usize) -> usize) -> bool {
-        let ready: Vec<(u32, Handle)> = self
-            .daemons
-            .iter()
-            .flat_map(|(&node, daemon)| {
-                let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
-                waiting.map(move |(&handle, _)| (node, handle))
-            })
-            .collect();
-        if ready.is_empty() {
-            return false;
-        }
-        let (node, handle) = ready[pick(ready.len())];
-        if let Some(daemon) = self.daemons.get_mut(&node) {
-            if let Some(at) = daemon.arrivals.iter().position(|&h| h == handle) {
-                daemon.arrivals.remove(at);
-            }
-        }
+    /// Hands one node the next event of any handle: `pick` chooses one of so many that have one.
+    pub fn step_any(&mut self, node: u32, pick: impl FnOnce(usize) -> usize) -> bool {
+        let Some(daemon) = self.daemons.get(&node) else { return false };
+        let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
+        let ready: Vec<Handle> = waiting.map(|(&handle, _)| handle).collect();
+        !ready.is_empty() && self.step_at(node, ready[pick(ready.len())])
+    }
+
+    /// Hands one node the next event of this handle, whatever came before it on others.
+    pub fn step_at(&mut self, node: u32, handle: Handle) -> bool {
+        let Some(daemon) = self.daemons.get_mut(&node) else { return false };
+        let Some(at) = daemon.arrivals.iter().position(|&arrived| arrived == handle) else { return false };
+        daemon.arrivals.remove(at);
         self.take(node, handle)
+    }
+
+    /// The handle of the CPG of that name on this node.
+    pub fn handle_of(&self, node: u32, name: &[u8]) -> Option<Handle> {
+        self.daemons.get(&node)?.names.iter().find(|(_, known)| *known == name).map(|(&cpg, _)| Handle::Cpg(cpg))
     }
 
     pub fn pass_time(&mut self, ms: u64) {
