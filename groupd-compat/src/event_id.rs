@@ -55,7 +55,8 @@ pub enum Phase {
 
 /// Identity of a change, computed alike on all members: `node << 32 | (count & 0xffff) << 16 | cause`.
 ///
-/// `count` is the number of CPG members *after* the change. Ids repeat: a node that joins twice with the
+/// `count` is the number of CPG members *after* the change; of a join or a leave as the group's own view change
+/// says it, whatever the control CPG has shown of failures by then (deviation B18). Ids repeat: a node that joins twice with the
 /// same count gives the same id (B7 is what follows from that).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]

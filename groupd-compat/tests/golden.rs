@@ -93,6 +93,13 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         // From here to `settle` nothing is handed over but by steps.
         "busy" | "settle" => {}
         "steps" => (0..number(1)).for_each(|_| _ = cluster.step_of(number(0))),
+        // take 3 1:alpha 2: the next two callbacks of one handle, before all that came earlier on others
+        "take" => {
+            let cpg =
+                if args[1] == "control" { "groupd\0".to_owned() } else { format!("{}_{}\0", group(1).0, group(1).1) };
+            let handle = cluster.handle_of(number(0), cpg.as_bytes()).expect("a handle");
+            (0..number(2)).for_each(|_| assert!(cluster.step_at(number(0), handle), "nothing on {cpg}"));
+        }
         "revive" => cluster.revive(number(0)),
         "waits" => {
             let lines = cluster.waits();

@@ -95,11 +95,13 @@ impl Machine {
             Mode::Libcpg => return,
         }
         let Some(group) = self.groups.get_mut(&cpg) else { return };
+        let mut count = change.nodes() - change.joined.len().min(change.nodes());
         for &(member, reason) in &change.joined {
+            count += 1;
             if member.node == self.node.me {
                 group.own_join_came(change, &mut self.node);
             } else {
-                group.join_came(member.node, change.nodes(), &mut self.node);
+                group.join_came(member.node, count, &mut self.node);
             }
             if reason == Reason::NodeUp && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
                 fx.push(Effect::Kill(member.node, KillReason::Merged));
