@@ -111,7 +111,12 @@ fn health(health: Health) -> (Style, String) {
 fn pinned(status: &Status) -> String {
     let mut kinds = BTreeMap::<&str, usize>::new();
     for pin in status.pins.iter().filter(|pin| pin.node.is_empty()) {
-        let thing = if pin.kind == "mounted" { "mount" } else { pin.kind.as_str() };
+        let thing = match pin.kind.as_str() {
+            "mounted" => "mount",
+            "region-broken" => "broken region",
+            "legacy-group" => "legacy group",
+            kind => kind,
+        };
         *kinds.entry(thing).or_default() += 1;
     }
     let counts: Vec<String> = kinds.iter().map(|(thing, n)| counted(*n, thing)).collect();
