@@ -62,7 +62,7 @@ struct Life {
     /// Nodes come back only when nothing is on its way.
     calm: bool,
     /// A node takes what came on its handles in any order across them, as after it stood still.
-    mixed: bool,
+    mixed: u64,
     told: BTreeMap<(u32, Level), Told>,
     pids: BTreeMap<u32, u32>,
     steps: usize,
@@ -81,7 +81,7 @@ impl Life {
         (1..=size).for_each(|node| cluster.start_daemon(node));
         cluster.settle();
         let calm = chance.below(2) == 0;
-        let mixed = asked("MIXED", 0) > 0;
+        let mixed = asked("MIXED", 0);
         let (told, pids) = (BTreeMap::new(), BTreeMap::new());
         Life { cluster, chance, size, calm, mixed, told, pids, steps: 0 }
     }
@@ -127,11 +127,12 @@ impl Life {
     }
 
     fn step(&mut self, node: u32) -> bool {
-        if !self.mixed {
-            return self.cluster.step_of(node);
-        }
         let Life { cluster, chance, .. } = self;
-        cluster.step_any(node, |ready| chance.below(ready as u64) as usize)
+        match self.mixed {
+            0 => cluster.step_of(node),
+            1 => cluster.step_any(node, |ready| chance.below(ready as u64) as usize),
+            _ => cluster.step_groups_first(node, |ready| chance.below(ready as u64) as usize),
+        }
     }
 
     fn some_steps(&mut self) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use super::effect::{Effect, Effects, Ignored, KillReason, Notice};
 use super::event::{Access, Caller};
-use super::group::{Group, Keeper};
+use super::group::{Group, Heir, Keeper};
 use super::modes::{Mode, PLACEHOLDERS};
 use super::{CLIENTS_MAX, GROUPS_MAX, Machine, OnClientDeath};
 use crate::cpg_message::Message;
@@ -72,6 +72,11 @@ impl Machine {
         let Some(Client { caller, level, kind }) = self.clients.get(&client) else { return Err(Ignored::NoLevel) };
         let key = GroupKey { level: level.ok_or(Ignored::NoLevel)?, name };
         let (uid, kind) = (caller.uid, kind.clone());
+        let here = self.index.get(&key).and_then(|cpg| self.groups.get_mut(cpg));
+        if let Some(orphan) = here.filter(|group| group.keeper == Keeper::Ourselves && group.heir.is_none()) {
+            orphan.heir = Some(Heir { client, uid, kind });
+            return Ok(());
+        }
         self.create(key, Keeper::Client(client), uid, kind, fx)
     }
 
@@ -93,6 +98,16 @@ impl Machine {
         self.index.insert(key, cpg);
         self.groups.insert(cpg, group);
         Ok(())
+    }
+
+    /// The own leave of a group is complete. Whoever waits for that joins.
+    pub(crate) fn succeed(&mut self, cpg: CpgId, fx: &mut Effects) {
+        let heir = self.groups.get_mut(&cpg).and_then(|group| Some((group.key.clone(), group.heir.take()?)));
+        self.forget(cpg);
+        if let Some((key, Heir { client, uid, kind })) = heir {
+            // It fits: one group has just gone, and the name with it.
+            _ = self.create(key, Keeper::Client(client), uid, kind, fx);
+        }
     }
 
     pub(crate) fn join_placeholders(&mut self, fx: &mut Effects) {
@@ -170,6 +185,9 @@ impl Machine {
     pub(crate) fn client_gone(&mut self, client: ClientId, fx: &mut Effects) {
         if self.clients.remove(&client).is_none() {
             return;
+        }
+        for group in self.groups.values_mut() {
+            group.heir.take_if(|heir| heir.client == client);
         }
         let owned = self.groups.values().filter(|group| group.keeper == Keeper::Client(client));
         for cpg in owned.map(|group| group.cpg).collect::<Vec<_>>() {

@@ -47,6 +47,16 @@ pub(crate) struct Group {
     pub(crate) replaced: Option<EventId>,
     pub(crate) words: Words,
     pub(crate) anew: Option<Anew>,
+    /// Who joins as soon as this group is gone here.
+    pub(crate) heir: Option<Heir>,
+}
+
+/// A client that joins a group which we still leave for a dead one (deviation B19).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Heir {
+    pub(crate) client: ClientId,
+    pub(crate) uid: u32,
+    pub(crate) kind: ClientKind,
 }
 
 /// Who answers for a group.
@@ -84,6 +94,7 @@ impl Group {
             replaced: None,
             words: Words::default(),
             anew: None,
+            heir: None,
         }
     }
 

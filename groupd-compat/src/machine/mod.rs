@@ -193,7 +193,7 @@ impl Machine {
             let Some(group) = self.groups.get_mut(&cpg) else { continue };
             self.gated.remove(&cpg);
             match group.work(&mut self.node, fx) {
-                After::Gone => self.forget(cpg),
+                After::Gone => self.succeed(cpg, fx),
                 After::Waits if group.queue.len() > QUEUE_MAX => return self.end(Exit::Overwhelmed, fx),
                 After::Waits if group.is_gated() => _ = self.gated.insert(cpg),
                 After::Waits => {}

@@ -323,6 +323,17 @@ impl Cluster {
         !ready.is_empty() && self.step_at(node, ready[pick(ready.len())])
     }
 
+    /// As [`Cluster::step_any`], but the control CPG and quorum only when no group's CPG has anything.
+    pub fn step_groups_first(&mut self, node: u32, pick: impl FnOnce(usize) -> usize) -> bool {
+        let Some(daemon) = self.daemons.get(&node) else { return false };
+        let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
+        let ready: Vec<Handle> = waiting.map(|(&handle, _)| handle).collect();
+        let is_group = |handle: &Handle| matches!(handle, Handle::Cpg(cpg) if *cpg != CpgId::CONTROL);
+        let groups: Vec<Handle> = ready.iter().copied().filter(is_group).collect();
+        let ready = if groups.is_empty() { ready } else { groups };
+        !ready.is_empty() && self.step_at(node, ready[pick(ready.len())])
+    }
+
     /// Hands one node the next event of this handle, whatever came before it on others.
     pub fn step_at(&mut self, node: u32, handle: Handle) -> bool {
         let Some(daemon) = self.daemons.get_mut(&node) else { return false };
