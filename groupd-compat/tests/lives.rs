@@ -5,7 +5,7 @@
 //! member that it is told of still runs with another list. After the healing nobody waits, and all members agree.
 //!
 //! `SEED=7 SEEDS=1` tells one life; `SEEDS=100000` searches. `MIXED=1`: each node takes what comes on its handles in any order
-//! across them. Not all of those lives end well (COMPAT, row B18).
+//! across them; `MIXED=2`: those of the groups first. Not all of those lives end well (COMPAT, row B18).
 
 #![allow(clippy::disallowed_methods, reason = "a test, and which seeds it runs is asked of the environment")]
 

@@ -1,7 +1,7 @@
 //! One membership change of one group: stop → all stopped → start → all started.
 
 use crate::event_id::{Cause, EventId, Phase};
-use crate::ids::{EventNr, NodeId};
+use crate::ids::{EventNr, Member, NodeId};
 use crate::verbs::StartKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -15,6 +15,8 @@ pub(crate) struct Change {
     pub(crate) nr: EventNr,
     /// Whom it is about; of several failures the lowest.
     pub(crate) node: NodeId,
+    /// Its daemon, if it is another node's join or leave: the failure of an earlier one does not concern it.
+    pub(crate) pid: Option<u32>,
     /// Cause `Fail`: all nodes that failed, in order.
     pub(crate) failed: Vec<NodeId>,
     /// Nodes whose recovery ends with this change although it is not about them: it replaced their leave.
@@ -48,6 +50,7 @@ impl Change {
             id: EventId::new(node, count, cause),
             nr,
             node,
+            pid: None,
             failed: if cause == Cause::Fail { vec![node] } else { Vec::new() },
             settles: BTreeSet::new(),
             found: Vec::new(),
@@ -58,6 +61,16 @@ impl Change {
             unsure: false,
             leaver_failed: false,
         }
+    }
+
+    /// Another node's daemon joins or leaves.
+    pub(crate) fn of(cause: Cause, member: Member, count: usize, nr: EventNr) -> Self {
+        Change { pid: Some(member.pid), ..Change::new(cause, member.node, count, nr) }
+    }
+
+    /// Is it a join or leave that ends with this daemon?
+    pub(crate) fn ends_with(&self, gone: Member) -> bool {
+        self.cause != Cause::Fail && self.node == gone.node && self.pid.is_none_or(|pid| pid == gone.pid)
     }
 
     pub(crate) fn is_own(&self, cause: Cause, me: NodeId) -> bool {

@@ -8,7 +8,7 @@ use super::saved::{Saved, SavedStep};
 use super::wait::Wait;
 use crate::cpg_message::{Message, Step};
 use crate::event_id::{Cause, EventId, Phase};
-use crate::ids::{ClientId, CpgId, GlobalId, NodeId};
+use crate::ids::{ClientId, CpgId, GlobalId, Member, NodeId};
 use crate::names::{ClientKind, GroupKey};
 use crate::records::{GroupRecord, RecordChange};
 use crate::verbs::Callback;
@@ -27,7 +27,9 @@ pub(crate) struct Group {
     /// Is its CPG joined, or does that wait for the first quorum?
     pub(crate) asked: bool,
     /// Members of its CPG, as far as its view changes have been seen.
-    pub(crate) members: Vec<NodeId>,
+    pub(crate) members: Vec<Member>,
+    /// Of those, who is gone as that CPG says and the control CPG does not yet.
+    pub(crate) ended: BTreeSet<Member>,
     /// Members that our client has been told, or will be with the next start.
     pub(crate) app: Vec<NodeId>,
     pub(crate) queue: VecDeque<Change>,
@@ -80,6 +82,7 @@ impl Group {
             kind,
             asked: false,
             members: Vec::new(),
+            ended: BTreeSet::new(),
             app: Vec::new(),
             queue: VecDeque::new(),
             current: None,
@@ -186,10 +189,13 @@ impl Group {
         }
     }
 
-    /// The member of this group died. Its failure is queued, merged with one that is, or ends its leave.
-    pub(crate) fn node_down(&mut self, dead: NodeId, node: &mut Node) {
-        self.members.retain(|&member| member != dead);
-        self.queue.retain(|change| change.cause == Cause::Fail || change.node != dead);
+    /// This daemon is gone. If its node was a member, that failure is queued, merged with one that is, or ends its
+    /// leave. A join of the node's next daemon stays: its CPG may have shown that before (deviation B20).
+    pub(crate) fn node_down(&mut self, gone: Member, node: &mut Node) {
+        let dead = gone.node;
+        self.members.retain(|&member| member != gone);
+        self.ended.remove(&gone);
+        self.queue.retain(|change| !change.ends_with(gone));
         if !self.app.contains(&dead) {
             return; // the group never knew it
         }
@@ -203,7 +209,7 @@ impl Group {
     }
 
     pub(crate) fn queue_failure(&mut self, dead: NodeId, node: &mut Node) {
-        let count = self.members.len();
+        let count = self.members.iter().filter(|member| member.node != dead).count();
         match self.queue.iter_mut().find(|change| change.cause == Cause::Fail) {
             Some(failure) if failure.failed.contains(&dead) => {}
             Some(failure) => failure.extend(dead, count),

@@ -8,7 +8,7 @@ use super::saved::SavedStep;
 use super::wait::Wait;
 use crate::cpg_message::Step;
 use crate::event_id::{Cause, Phase};
-use crate::ids::NodeId;
+use crate::ids::{Member, NodeId};
 use crate::verbs::Callback;
 
 /// What is left of a group after it worked.
@@ -64,7 +64,8 @@ impl Group {
         let failure = self.queue.iter().position(|change| change.cause == Cause::Fail);
         let at = failure.unwrap_or(0);
         let Some(change) = self.queue.get(at) else { return false };
-        if change.cause == Cause::Join && change.node != node.me && !node.control.contains(change.node) {
+        let is_here = |pid| node.control.is_daemon(Member { node: change.node, pid });
+        if change.cause == Cause::Join && !change.pid.is_none_or(is_here) {
             return false;
         }
         self.current = self.queue.remove(at);

@@ -12,6 +12,7 @@ use super::{Machine, Node};
 use crate::event_id::Cause;
 use crate::ids::{CpgId, Member, NodeId, RingId};
 use crate::names::Level;
+use std::collections::BTreeSet;
 
 impl Machine {
     /// The control CPG changed. The order of these steps is the original's.
@@ -29,11 +30,11 @@ impl Machine {
         }
         let came_up = change.joined.iter().filter(|(_, reason)| *reason == Reason::NodeUp);
         self.merging.extend(came_up.map(|(member, _)| member.node));
-        for &(node, reason) in &failed {
+        for &(Member { node, .. }, reason) in &failed {
             self.open_recovery_set(node, reason, fx);
         }
-        for (node, _) in failed {
-            self.node_down(node);
+        for (gone, _) in failed {
+            self.node_down(gone);
         }
         self.node.condemned.retain(|&node| self.node.control.contains(node));
         self.wake_gated();
@@ -41,7 +42,7 @@ impl Machine {
 
     /// Who is here now. Returns the daemons that failed: those that went without leaving, and those that
     /// left although a group of ours still has them (deviation B3: the original lets that group hang).
-    fn note_members(&mut self, change: &ViewChange) -> Vec<(NodeId, Reason)> {
+    fn note_members(&mut self, change: &ViewChange) -> Vec<(Member, Reason)> {
         let mut failed = Vec::new();
         for &(member, reason) in &change.left {
             if !self.node.control.is_daemon(member) {
@@ -51,9 +52,9 @@ impl Machine {
             self.merging.remove(&member.node);
             let node = member.node;
             match reason {
-                Reason::NodeDown | Reason::ProcDown => failed.push((node, reason)),
+                Reason::NodeDown | Reason::ProcDown => failed.push((member, reason)),
                 _ if node != self.node.me && self.groups.values().any(|group| group.app.contains(&node)) => {
-                    failed.push((node, Reason::ProcDown));
+                    failed.push((member, Reason::ProcDown));
                 }
                 Reason::Leave | Reason::Join | Reason::NodeUp => {}
             }
@@ -80,9 +81,9 @@ impl Machine {
         }
     }
 
-    fn node_down(&mut self, dead: NodeId) {
+    fn node_down(&mut self, gone: Member) {
         for (&cpg, group) in &mut self.groups {
-            group.node_down(dead, &mut self.node);
+            group.node_down(gone, &mut self.node);
             self.busy.insert(cpg);
         }
     }
@@ -101,16 +102,18 @@ impl Machine {
             if member.node == self.node.me {
                 group.own_join_came(change, &mut self.node);
             } else {
-                group.join_came(member.node, count, &mut self.node);
+                group.join_came(member, count, &mut self.node);
             }
             if reason == Reason::NodeUp && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
                 fx.push(Effect::Kill(member.node, KillReason::Merged));
             }
         }
-        for &(Member { node, .. }, reason) in &change.left {
+        for &(member, reason) in &change.left {
             match reason {
-                Reason::Leave | Reason::Join | Reason::NodeUp => group.leave_came(node, change.nodes(), &mut self.node),
-                Reason::NodeDown | Reason::ProcDown => group.daemon_gone(node, &mut self.node),
+                Reason::Leave | Reason::Join | Reason::NodeUp => {
+                    group.leave_came(member, change.nodes(), &mut self.node);
+                }
+                Reason::NodeDown | Reason::ProcDown => group.daemon_gone(member, &mut self.node),
             }
         }
         self.busy.insert(cpg);
@@ -162,48 +165,62 @@ impl Group {
         if !self.joining || self.current.is_some() {
             return;
         }
-        self.members.clear();
-        for Member { node, .. } in &change.members {
-            if !self.members.contains(node) {
-                self.members.push(*node);
+        (self.members, self.ended) = (Vec::new(), BTreeSet::new());
+        for &member in &change.members {
+            if self.members.iter().all(|known| known.node != member.node) {
+                self.members.push(member);
             }
         }
-        self.saved.keep_from(&self.members);
-        if self.members.len() == 1 {
+        let found: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
+        self.saved.keep_from(&found);
+        if found.len() == 1 {
             self.global_id = node.next_global_id();
         }
-        let mut join = Change::new(Cause::Join, node.me, self.members.len(), node.next_nr());
-        join.found = self.members.clone();
+        let mut join = Change::new(Cause::Join, node.me, found.len(), node.next_nr());
+        join.found = found;
         self.queue.push_back(join);
     }
 
-    fn join_came(&mut self, joiner: NodeId, count: usize, node: &mut Node) {
-        if self.members.is_empty() || self.members.contains(&joiner) {
+    /// A node's next daemon may join before the control CPG has shown the end of the last (deviation B20); that one has
+    /// ended in the group's CPG by then. Any other process of a member's node is none of ours.
+    fn join_came(&mut self, joiner: Member, count: usize, node: &mut Node) {
+        let is_next = |member: &Member| member.pid != joiner.pid && self.ended.contains(member);
+        let stands = |member: &Member| member.node == joiner.node && !is_next(member);
+        if self.members.is_empty() || self.members.iter().any(stands) {
             return; // before our own join, or twice
         }
         self.members.push(joiner);
-        self.queue.push_back(Change::new(Cause::Join, joiner, count, node.next_nr()));
+        self.queue.push_back(Change::of(Cause::Join, joiner, count, node.next_nr()));
     }
 
-    fn leave_came(&mut self, leaver: NodeId, count: usize, node: &mut Node) {
+    fn leave_came(&mut self, leaver: Member, count: usize, node: &mut Node) {
         if !self.members.contains(&leaver) {
             return;
         }
         self.members.retain(|&member| member != leaver);
-        self.queue.push_back(Change::new(Cause::Leave, leaver, count, node.next_nr()));
+        self.queue.push_back(if leaver.node == node.me {
+            Change::new(Cause::Leave, leaver.node, count, node.next_nr())
+        } else {
+            Change::of(Cause::Leave, leaver, count, node.next_nr())
+        });
     }
 
     /// What it said last is void. If the control CPG forgot it before we knew it as a member, this is the
     /// last we hear of it (deviation B10).
-    fn daemon_gone(&mut self, dead: NodeId, node: &mut Node) {
+    fn daemon_gone(&mut self, gone: Member, node: &mut Node) {
+        let dead = gone.node;
         self.saved.forget_from(dead);
-        if !self.members.contains(&dead) || node.control.contains(dead) {
+        if !self.members.contains(&gone) {
+            return;
+        }
+        if node.control.is_daemon(gone) {
+            self.ended.insert(gone);
             return;
         }
         if self.app.contains(&dead) {
             let noticed = !node.quorum.names(dead);
             node.recovery.add(dead, self.cpg, self.key.level, noticed);
         }
-        self.node_down(dead, node);
+        self.node_down(gone, node);
     }
 }
