@@ -16,9 +16,9 @@ use std::{env, fmt, panic, thread};
 /// A bug is found so often, by different seeds, and the median is told.
 const FINDS: usize = if cfg!(debug_assertions) { 1 } else { 3 };
 /// After so many seeds without that many finds, those there are count.
-const SEEDS_MAX: u64 = if cfg!(debug_assertions) { 300 } else { 1_500 };
+const SEEDS_MAX: u64 = if cfg!(debug_assertions) { 300 } else { 20_000 };
 /// Without optimisation only those that are found at once are planted.
-const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 1_500 };
+const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 8_000 };
 
 /// The bug, the checkers that must find it, and in at most how many seeds (median).
 const TABLE: &[(Bug, &[&str], u64)] = &[
@@ -48,7 +48,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::LiveIsNotTold, &["all_comes_to_rest"], 1500),
     (Bug::QuorumIsNotAsked, &["nothing_is_written_without_quorum"], 50),
     (Bug::OldestTableWins, &["every_change_has_a_later_version"], 50),
-    (Bug::TableBeforeKernel, &["all_comes_to_rest"], 1500),
+    (Bug::TableBeforeKernel, &["all_comes_to_rest"], 8000),
     (
         Bug::WhoHasAnEntryIsIn,
         &[
@@ -78,7 +78,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::NothingIsUndone, &["nobody_spins"], 200),
     (Bug::NothingIsRestored, &["nobody_spins"], 200),
     (Bug::NobodyVotes, &["an_entry_is_erased_only_after_a_vote_that_nothing_held_up"], 1500),
-    (Bug::OwnerIsNotAsked, &["nobody_removes_the_entry_of_a_live_node"], 1500),
+    (Bug::OwnerIsNotAsked, &["nobody_removes_the_entry_of_a_live_node"], 8000),
     (Bug::LeftoversAreForgotten, &["kernels_are_equal_between_changes_or_a_wait_names_the_difference"], 50),
     (Bug::NobodyIsAligned, &["kernels_are_equal_between_changes_or_a_wait_names_the_difference"], 50),
     (Bug::UndoTakesTheLiving, &["nobody_removes_the_entry_of_a_live_node"], 1500),

@@ -50,11 +50,15 @@ pub struct Agent {
     /// Nodes that died while they used volumes.
     pub(crate) deaths: BTreeMap<NodeId, Death>,
     /// Nodes that we have buried and that have not come back since.
+    #[serde(default)]
     pub(crate) buried: BTreeSet<NodeId>,
     /// The last boot of each node that was heard.
     pub(crate) boots: BTreeMap<NodeId, [u8; 16]>,
     pub(crate) control: Control,
     pub(crate) absent_since: BTreeMap<NodeId, Tick>,
+    /// Those whose time to come back is over, until a younger message of our own has come back.
+    #[serde(default)]
+    pub(crate) overdue: BTreeSet<NodeId>,
     /// What was live on each established node when it was last heard.
     pub(crate) lives: BTreeMap<NodeId, Live>,
     /// Nodes whose agent said Goodbye and has not come back.
@@ -64,6 +68,7 @@ pub struct Agent {
     /// The settled view before the present one.
     pub(crate) previous: Option<Previous>,
     /// All members have let us in since our own entry became local, or it was local when we started.
+    #[serde(default)]
     pub(crate) admitted: bool,
     pub(crate) cut_off: bool,
     pub(crate) seen_since: BTreeMap<NodeId, Tick>,
@@ -426,9 +431,7 @@ impl Agent {
             Timer::MountDecides => self.mount_decides(fx),
             Timer::LookAgain => fx.push(Effect::LookAtKernel),
             Timer::FenceAgain => self.wake_for_fences(fx),
-            // Nobody is ended before our own message has come back: who is missed may be back, and we not have heard of it.
-            Timer::Grace => self.link.doubt = true,
-            Timer::ControlAgain => {} // what follows from any event
+            Timer::ControlAgain | Timer::Grace => {} // what follows from any event
         }
     }
 

@@ -1,5 +1,5 @@
-//! The order of a death (DESIGN §4): fence gate → lower levels → drop what points to the dead → go on. And what becomes of a node whose
-//! agent is gone while its kernel may go on.
+//! The order of a death (DESIGN §4): fence gate → lower levels → drop what points to the dead → go on. And what becomes of
+//! a node whose agent is gone while its kernel may go on.
 //!
 //! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat
 //! fences and recovers by itself, and only the gate is ours; with a user stack that leaves recovery to a daemon, each
@@ -219,8 +219,11 @@ impl Agent {
         self.is_ready(node) && self.uses.get(&node).is_some_and(|again| !again.is_disjoint(volumes))
     }
 
+    /// Where DOWN has to be written. For a volume that this kernel has not mounted, or the dead did not use, it is without
+    /// effect.
     fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
-        death.volumes.iter().copied().filter(|volume| self.uses_here(*volume)).collect()
+        let own = self.member().and_then(|me| self.uses.get(&NodeId(me.nodeid)));
+        own.into_iter().flatten().copied().filter(|volume| death.concerns(*volume)).collect()
     }
 
     /// The control device is opened when the first mount needs it, and not before.
@@ -375,6 +378,7 @@ impl Agent {
     pub(crate) fn end_absent(&mut self, fx: &mut Effects) {
         let absent = &self.absent;
         self.absent_since.retain(|node, _| absent.contains_key(node));
+        self.overdue.retain(|node| absent.contains_key(node));
         let live: Vec<NodeId> = absent.iter().filter(|(_, live)| live.is_live()).map(|(node, _)| *node).collect();
         let grace = self.policy.restart_grace_ms;
         if live.is_empty() || grace == 0 {
@@ -384,7 +388,14 @@ impl Agent {
             (self.now, self.agreed.as_ref().is_some_and(|it| it.quorate && it.proposer() == self.member()));
         for node in live {
             let since = *self.absent_since.entry(node).or_insert(now);
-            if now.since(since) >= grace && leads && !self.probe_if_in_doubt(fx) {
+            if now.since(since) < grace || !leads {
+                continue;
+            }
+            // Not before a message of our own has come back that is younger than this: who is missed may be back, and we
+            // not have heard of it.
+            self.link.doubt |= self.overdue.insert(node);
+            if !self.probe_if_in_doubt(fx) {
+                self.overdue.remove(&node);
                 self.absent_since.insert(node, now); // once a grace time
                 fx.notice(Notice::NodeEnded { node, after_ms: grace });
                 fx.push(Effect::KillNode(node, format!("its o2cpgd is gone for {} s", grace / 1000)));

@@ -7,7 +7,8 @@
 //! ```text
 //! add J        Install{J}  every member writes J's entry      all done → the table has J
 //!                                                             one refused → Undo on the others, J waits
-//!              Admit{J}    J writes the whole table, its own entry last, `local` at the very end
+//!              Admit{J}    J writes the whole table, its own entry last, `local` at the very end; the others answer
+//!                          when they have buried what J was before
 //! remove X     Vote{X}     every member: done = free to go, held = needed because of these pins; X itself, if it
 //!                          is here to come back with another entry, has taken the old one out of its kernel
 //!              Erase{X}    every member removes it            all done → the table lacks X

@@ -67,10 +67,16 @@ impl Agent {
             return;
         }
         let (round, kind) = (step.round, step.kind.clone());
-        if matches!(kind, StepKind::Admit { member } if self.deaths.contains_key(&NodeId(member.nodeid))) {
-            return; // until it is handled here
-        }
         if self.probe_if_in_doubt(fx) {
+            return;
+        }
+        if let StepKind::Admit { member } = kind
+            && self.member() != Some(member)
+        {
+            // Not before we have buried what the joiner was. What our own kernel lacks is no fault of the joiner's.
+            if !self.deaths.contains_key(&NodeId(member.nodeid)) {
+                self.answer(round, &kind, Outcome::Done, fx);
+            }
             return;
         }
         match self.plan(&kind) {
@@ -103,7 +109,6 @@ impl Agent {
             StepKind::Restore { .. } => self.plan_install(&[], self.wish(self.attributes_in_force(), false)?),
             StepKind::Undo { entries, .. } => Ok(self.kernel.remove(&self.to_undo(entries))),
             StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
-            StepKind::Admit { member } if self.member() != Some(*member) => Ok(Vec::new()),
             StepKind::Admit { .. } => self.plan_admit(),
             StepKind::Vote { entry, reason } => self.plan_vote(entry, *reason),
         }
@@ -206,9 +211,6 @@ impl Agent {
             return refused(&format!("node/{}", entry.name), "the entry is not there after all".into());
         }
         let StepKind::Admit { member } = kind else { return Ok(()) };
-        if self.member() != Some(*member) {
-            return Ok(());
-        }
         if let Some(drift) = self.kernel.attribute_drift(&self.policy.attributes) {
             return refused("cluster", drift.to_string());
         }

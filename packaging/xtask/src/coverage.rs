@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::Value;
 
+use crate::run::said_by;
 use crate::{Error, workspace};
 
 /// Percent of the core's lines.
@@ -56,16 +57,6 @@ fn tool(name: &'static str) -> Result<PathBuf, Error> {
     let libraries = PathBuf::from(said_by(rustc)?.trim());
     let path = libraries.with_file_name("bin").join(name);
     if path.exists() { Ok(path) } else { Err(Error::NoLlvmTools { path }) }
-}
-
-fn said_by(mut command: Command) -> Result<String, Error> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| Error::Start { program: program.clone(), source })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()).join("\n");
-    Err(Error::Failed { program, said })
 }
 
 /// Of one file.

@@ -4,16 +4,17 @@ use std::process::{Command, ExitCode};
 
 use crate::{Error, workspace};
 
+/// The words of a command that another program reads.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
-pub(crate) struct Args {
-    /// What tests/lab/lab is to do; `help` lists it
+pub(crate) struct Words {
+    /// Passed on as they are; `--help` lists what there is
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 /// Runs the lab in the foreground; its exit status is ours.
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
+pub(crate) fn run(args: &Words) -> Result<ExitCode, Error> {
     let mut command = script("lab");
     command.args(&args.words);
     foreground(command)

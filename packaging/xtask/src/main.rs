@@ -39,11 +39,11 @@ enum Command {
     /// Measures, and prints the table of ratios
     Bench(bench::Args),
     /// Seeded faults on real corosync or real kernels, and what held: `./x chaos --minutes 10 --seed 1`
-    Chaos(chaos::Args),
+    Chaos(lab::Words),
     /// Clusters of namespaces or real kernels on this machine: `./x lab help`
-    Lab(lab::Args),
+    Lab(lab::Words),
     /// Makes a golden story of recordings: `./x story node2.jsonl node1.jsonl -o tests/golden/NN-name.txt`
-    Story(story::Args),
+    Story(lab::Words),
     /// How many lines of the core the simulation alone reaches
     Coverage(coverage::Args),
     /// Generates proto/src/generated from proto/*.proto

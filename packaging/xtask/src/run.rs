@@ -37,6 +37,17 @@ pub(crate) fn to_file(mut command: Command, log: &Path, limit: Duration) -> Resu
     wait(&mut child, limit).map_err(|source| Error::Wait { program, source })
 }
 
+/// What it printed; the error has everything that a failed command said.
+pub(crate) fn said_by(mut command: Command) -> Result<String, Error> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|source| Error::Start { program: program.clone(), source })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()).join("\n");
+    Err(Error::Failed { program, said })
+}
+
 /// Makes `log` an empty file.
 pub(crate) fn clear(log: &Path) -> Result<(), Error> {
     let created = File::create(log).map(drop);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, run};
 
 /// Top of the checkout this binary was built from.
 pub(crate) fn root() -> PathBuf {
@@ -31,16 +31,9 @@ pub(crate) struct Metadata {
 
 /// Asks cargo.
 pub(crate) fn metadata() -> Result<Metadata, Error> {
-    let program = "cargo metadata";
-    let output = cargo()
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .map_err(|source| Error::Start { program: program.into(), source })?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Failed { program: program.into(), said });
-    }
-    let value = serde_json::from_slice(&output.stdout).map_err(|source| Error::Metadata { source })?;
+    let mut metadata = cargo();
+    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let value = serde_json::from_str(&run::said_by(metadata)?).map_err(|source| Error::Metadata { source })?;
     parse_metadata(&value)
 }
 

@@ -106,6 +106,9 @@ impl Story {
 
     fn settings(&mut self, name: &str, arguments: &[&str]) -> Result<bool, String> {
         match (name, arguments) {
+            ("lose-state-file", [node]) => {
+                self.cluster.hosts.get_mut(&options::number(node)?).ok_or("no such node")?.saved = None;
+            }
             ("busy-corosync", [node, time]) => {
                 self.cluster.corosync.busy(options::number(node)?, options::time(time)?);
             }
