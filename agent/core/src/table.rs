@@ -1,8 +1,8 @@
 //! The agreed node table: add and remove as transactions of all members (DESIGN §4). Pure: no effects here.
 //!
-//! Everything in [`Agreed`] is computed from the Hellos of one view and from the answers that came after
-//! them in agreed order. So every member of the view holds the same value, and [`Agreed::next`] picks the
-//! same step everywhere; nobody has to be asked which step is on.
+//! Everything in [`Agreed`] is computed from the Hellos of one view and from the answers that came after them in agreed
+//! order. So every member of the view holds the same value, and [`Agreed::next`] picks the same step everywhere; nobody
+//! has to be asked which step is on.
 //!
 //! ```text
 //! add J        Install{J}  every member writes J's entry      all done → the table has J
@@ -16,10 +16,10 @@
 //! align        Install{}   a member lacks entries the others have (it was away, or its kernel refused)
 //! ```
 //!
-//! A step ends when every participant has answered. A view change ends it too: the next view begins with
-//! new Hellos, which say what each kernel holds, and `next` continues from there. An addition that was half
-//! done is rolled forward, because a node whose entry was once installed everywhere may have gone local in
-//! another partition; only an agreed Vote takes entries out.
+//! A step ends when every participant has answered. A view change ends it too: the next view begins with new Hellos,
+//! which say what each kernel holds, and `next` continues from there. An addition that was half done is rolled forward,
+//! because a node whose entry was once installed everywhere may have gone local in another partition; only an agreed
+//! Vote takes entries out.
 
 use crate::event::KernelRefusal;
 use crate::ids::{Member, NodeId, RingId, Tick};
