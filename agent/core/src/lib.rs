@@ -15,7 +15,7 @@
 //! | [`view`] | CPG views, ring ids and quorum → who is here |
 //! | `exchange` | a view begins with everybody's Hello |
 //! | [`merge`] | the Hellos → what all hold in common, and the verdict on each |
-//! | [`table`] | the agreed node table; add and remove as steps of all members |
+//! | [`table`], [`step`] | the agreed node table; add and remove as steps of all members |
 //! | `work` | our part of a step: batches for the kernel, and the answer |
 //! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
@@ -68,6 +68,7 @@ pub mod policy;
 pub mod refusal;
 pub mod saved;
 pub mod status;
+pub mod step;
 pub mod table;
 pub mod timers;
 pub mod tree;

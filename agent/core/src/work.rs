@@ -9,7 +9,7 @@ use crate::event::{KernelOutcome, KernelRefusal};
 use crate::identity;
 use crate::ids::{Member, NodeId, OpId, Tick};
 use crate::pins::Pin;
-use crate::table::StepKind;
+use crate::step::StepKind;
 use crate::tree::Wish;
 use crate::wait::Wait;
 use configfs::{Attributes, Op};

@@ -3,7 +3,8 @@
 use super::{LOOK_TIME, Ledger, NEWS_TIME, Outcome, Seen};
 use crate::sim::agenda::{MS, SECOND};
 use agent_core::notice::Notice;
-use agent_core::table::{Standing, StepKind};
+use agent_core::step::StepKind;
+use agent_core::table::Standing;
 use agent_core::wait::Wait;
 use agent_core::{Effect, Event};
 use configfs::{Op, Tree};

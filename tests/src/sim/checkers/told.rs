@@ -5,7 +5,7 @@ use super::super::agenda::Micros;
 use super::super::recording::Record;
 use agent_core::event::{KernelView, Reason, ViewChange};
 use agent_core::ids::{Member, NodeId, RingId};
-use agent_core::table::StepKind;
+use agent_core::step::StepKind;
 use agent_core::{Agent, Effect, Event};
 use proto::control::Ask;
 use proto::control::api::response::Answer;
