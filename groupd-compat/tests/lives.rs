@@ -131,6 +131,7 @@ impl Life {
         match self.mixed {
             0 => cluster.step_of(node),
             1 => cluster.step_any(node, |ready| chance.below(ready as u64) as usize),
+            3 => cluster.step_never_behind(node, |ready| chance.below(ready as u64) as usize),
             _ => cluster.step_groups_first(node, |ready| chance.below(ready as u64) as usize),
         }
     }

@@ -40,6 +40,8 @@ pub enum Event {
         /// Nodes in it.
         nodes: Vec<NodeId>,
     },
+    /// The totem callback of a group's CPG: every view change of this ring has been handed in.
+    GroupRingChanged(CpgId, RingId),
     /// The timer rang.
     TimerFired,
     /// SIGTERM.

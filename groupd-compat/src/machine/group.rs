@@ -1,5 +1,6 @@
 //! One group on this node: who is in it, what it is doing, what waits behind that.
 
+use super::abreast::Abreast;
 use super::change::{Change, Owed};
 use super::effect::{Effect, Effects, Notice};
 use super::former::{Anew, Words};
@@ -32,6 +33,7 @@ pub(crate) struct Group {
     pub(crate) ended: BTreeSet<Member>,
     /// Members that our client has been told, or will be with the next start.
     pub(crate) app: Vec<NodeId>,
+    pub(crate) abreast: Abreast,
     pub(crate) queue: VecDeque<Change>,
     pub(crate) current: Option<Change>,
     pub(crate) saved: Saved,
@@ -84,6 +86,7 @@ impl Group {
             members: Vec::new(),
             ended: BTreeSet::new(),
             app: Vec::new(),
+            abreast: Abreast::default(),
             queue: VecDeque::new(),
             current: None,
             saved: Saved::default(),

@@ -20,6 +20,7 @@
 //! | `node` | what all groups share |
 //! | `status` | records for queries, and read-only snapshots |
 
+mod abreast;
 mod change;
 mod clients;
 mod effect;
@@ -167,6 +168,7 @@ impl Machine {
             Event::ClientGone(client) => self.client_gone(client, fx),
             Event::ViewChanged(CpgId::CONTROL, change) => self.control_changed(&change, fx),
             Event::ViewChanged(cpg, change) => self.group_changed(cpg, &change, fx),
+            Event::GroupRingChanged(cpg, ring) => self.group_ring_changed(cpg, ring, fx),
             Event::JoinFailed(cpg) => self.join_failed(cpg, fx),
             Event::Delivered { cpg, from, body: Ok(message) } => self.delivered(cpg, from, message, fx),
             Event::Delivered { from, body: Err(error), .. } => fx.notice(Notice::BadMessage { from, error }),

@@ -3,12 +3,13 @@
 //! The two are not ordered against each other. What must be ordered against the steps of peers, the failures,
 //! is taken from the control CPG alone; the group's CPG gives joins and leaves.
 
+use super::abreast::Shown;
 use super::change::Change;
 use super::effect::{Effect, Effects, Exit, KillReason, Notice};
 use super::event::{QuorumReport, Reason, ViewChange};
 use super::group::Group;
 use super::modes::Mode;
-use super::{Machine, Node};
+use super::{Machine, Node, QUEUE_MAX};
 use crate::event_id::Cause;
 use crate::ids::{CpgId, Member, NodeId, RingId};
 use crate::names::Level;
@@ -37,6 +38,7 @@ impl Machine {
             self.node_down(gone);
         }
         self.node.condemned.retain(|&node| self.node.control.contains(node));
+        self.catch_up_all(fx);
         self.wake_gated();
     }
 
@@ -88,13 +90,59 @@ impl Machine {
         }
     }
 
-    /// The CPG of a group changed. Joins come before leaves.
+    /// The CPG of a group changed.
     pub(crate) fn group_changed(&mut self, cpg: CpgId, change: &ViewChange, fx: &mut Effects) {
         match self.modes.mode {
             Mode::Libgroup => {}
             Mode::Pending => return self.modes.keep(cpg, change),
             Mode::Libcpg => return,
         }
+        self.shown(cpg, Shown::View(change.clone()), fx);
+    }
+
+    /// The CPG of a group is in this ring.
+    pub(crate) fn group_ring_changed(&mut self, cpg: CpgId, ring: RingId, fx: &mut Effects) {
+        if self.modes.mode == Mode::Libgroup {
+            self.shown(cpg, Shown::Ring(ring), fx);
+        }
+    }
+
+    fn shown(&mut self, cpg: CpgId, shown: Shown, fx: &mut Effects) {
+        let Some(group) = self.groups.get_mut(&cpg) else { return };
+        group.abreast.show(shown);
+        if group.abreast.len() > QUEUE_MAX {
+            return self.end(Exit::Overwhelmed, fx);
+        }
+        self.catch_up(cpg, fx);
+    }
+
+    /// The control CPG has shown more: what waited for that is due.
+    fn catch_up_all(&mut self, fx: &mut Effects) {
+        let waiting = self.groups.values().filter(|group| group.abreast.len() > 0);
+        for cpg in waiting.map(|group| group.cpg).collect::<Vec<_>>() {
+            self.catch_up(cpg, fx);
+        }
+    }
+
+    fn catch_up(&mut self, cpg: CpgId, fx: &mut Effects) {
+        let ring = self.node.quorum.ring();
+        while let Some(group) = self.groups.get_mut(&cpg)
+            && let Some(change) = group.abreast.take(&self.node.control, ring)
+        {
+            self.view_taken(cpg, &change, fx);
+        }
+    }
+
+    /// The ring is complete on the control CPG: so it is on the others.
+    fn complete_ring(&mut self, ring: RingId, fx: &mut Effects) {
+        for cpg in self.groups.keys().copied().collect::<Vec<_>>() {
+            let due = self.groups.get_mut(&cpg).map(|group| group.abreast.take_until(ring));
+            due.iter().flatten().for_each(|change| self.view_taken(cpg, change, fx));
+        }
+    }
+
+    /// A view change of a group takes effect. Joins come before leaves.
+    fn view_taken(&mut self, cpg: CpgId, change: &ViewChange, fx: &mut Effects) {
         let Some(group) = self.groups.get_mut(&cpg) else { return };
         let mut count = change.nodes() - change.joined.len().min(change.nodes());
         for &(member, reason) in &change.joined {
@@ -137,6 +185,7 @@ impl Machine {
     /// Every view change of this ring is known. Whom we met, having groups and no quorum, went on without
     /// us: nothing of ours may start again (deviation B4). Only after that a new quorum is believed.
     pub(crate) fn ring_changed(&mut self, ring: RingId, nodes: &[NodeId], fx: &mut Effects) {
+        self.complete_ring(ring, fx);
         let met = std::mem::take(&mut self.merging).iter().any(|node| nodes.contains(node));
         let has_members = self.groups.values().any(|group| !group.members.is_empty());
         if met && has_members && !self.node.quorum.had_quorum() {
@@ -146,6 +195,7 @@ impl Machine {
             return self.end(Exit::MergedWithoutQuorum, fx);
         }
         self.node.quorum.ring_stands(ring);
+        self.catch_up_all(fx);
         self.settle_quorum();
     }
 

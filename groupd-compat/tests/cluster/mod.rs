@@ -334,6 +334,18 @@ impl Cluster {
         !ready.is_empty() && self.step_at(node, ready[pick(ready.len())])
     }
 
+    /// As [`Cluster::step_any`], but before one of the control CPG goes what corosync had written on the other handles by then.
+    pub fn step_never_behind(&mut self, node: u32, pick: impl FnOnce(usize) -> usize) -> bool {
+        let Some(daemon) = self.daemons.get(&node) else { return false };
+        let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
+        let ready: Vec<Handle> = waiting.map(|(&handle, _)| handle).collect();
+        let Some(&picked) = (!ready.is_empty()).then(|| &ready[pick(ready.len())]) else { return false };
+        let control = Handle::Cpg(CpgId::CONTROL);
+        let earlier = daemon.arrivals.iter().take_while(|&&handle| handle != control);
+        let before = earlier.copied().find(|&handle| handle != Handle::Clients);
+        self.step_at(node, before.filter(|_| picked == control).unwrap_or(picked))
+    }
+
     /// Hands one node the next event of this handle, whatever came before it on others.
     pub fn step_at(&mut self, node: u32, handle: Handle) -> bool {
         let Some(daemon) = self.daemons.get_mut(&node) else { return false };
@@ -573,7 +585,8 @@ impl Cluster {
 
     fn tell_views(&mut self, node: u32, side: &BTreeSet<u32>) {
         let Some(daemon) = self.daemons.get(&node) else { return };
-        let known: Vec<(CpgId, Vec<u8>)> = daemon.names.iter().map(|(&cpg, name)| (cpg, name.clone())).collect();
+        let mut known: Vec<(CpgId, Vec<u8>)> = daemon.names.iter().map(|(&cpg, name)| (cpg, name.clone())).collect();
+        known.sort_by(|(_, name), (_, other)| name.cmp(other)); // as corosync
         for (cpg, name) in known {
             let members = self.cpgs.get(&name).into_iter().flat_map(|members| members.keys().copied());
             let members: BTreeSet<u32> = members.filter(|member| side.contains(member)).collect();
@@ -600,6 +613,10 @@ impl Cluster {
         let ring = RingId { representative: side.first().copied().unwrap_or(0), seq: self.seq };
         let nodes: Vec<NodeId> = side.iter().copied().map(NodeId).collect();
         let control = Handle::Cpg(CpgId::CONTROL);
+        let cpgs: Vec<CpgId> = self.daemons.get(&node).into_iter().flat_map(|it| it.names.keys().copied()).collect();
+        for cpg in cpgs.into_iter().filter(|&cpg| cpg != CpgId::CONTROL) {
+            self.queue(node, Handle::Cpg(cpg), Event::GroupRingChanged(cpg, ring));
+        }
         self.queue(node, control, Event::RingChanged { ring, nodes: nodes.clone() });
         let quorate = side.len() * 2 > self.size;
         let left = lost.iter().copied().map(NodeId).collect();

@@ -4,6 +4,7 @@
  *   bench run GROUP COUNT MILLIS SIZE...    one JSON line per figure:
  *     {"peer":"c","figure":"rtt","size":S,"p50_us":X,"p99_us":X}        COUNT messages, one at a time
  *     {"peer":"c","figure":"throughput","size":S,"per_s":X}             as many as corosync takes in MILLIS
+ *   bench apart GROUP COUNT PAUSE_US SIZE   {"peer":"c","figure":"rtt",...}: the same, with a pause before each message
  *   bench stay GROUP                        a member that only takes what comes, until standard input ends
  *
  * Only deliveries of our own messages count: a round trip is multicast to own delivery.
@@ -101,10 +102,13 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void round_trips(const struct iovec *message, size_t count)
+/* After each pause processor caches are cold and corosync sleeps, as before anything that does not come in a stream. */
+static void round_trips(const struct iovec *message, size_t count, useconds_t pause)
 {
 	uint64_t *took = calloc(count, sizeof(*took));
 	for (size_t i = 0; i < count; i++) {
+		if (pause)
+			usleep(pause);
 		uint64_t before = returned, start = now_ns();
 		while (!multicast(message))
 			turn(1);
@@ -151,12 +155,18 @@ int main(int argc, char **argv)
 		for (int i = 5; i < argc; i++) {
 			struct iovec message = { .iov_len = strtoul(argv[i], NULL, 10) };
 			message.iov_base = calloc(1, message.iov_len);
-			round_trips(&message, strtoul(argv[3], NULL, 10));
+			round_trips(&message, strtoul(argv[3], NULL, 10), 0);
 			throughput(&message, strtoul(argv[4], NULL, 10));
 			free(message.iov_base);
 		}
+	} else if (argc == 6 && !strcmp(argv[1], "apart")) {
+		join(argv[2]);
+		struct iovec message = { .iov_len = strtoul(argv[5], NULL, 10) };
+		message.iov_base = calloc(1, message.iov_len);
+		round_trips(&message, strtoul(argv[3], NULL, 10), (useconds_t)strtoul(argv[4], NULL, 10));
+		free(message.iov_base);
 	} else {
-		fprintf(stderr, "usage: bench run GROUP COUNT MILLIS SIZE... | bench stay GROUP\n");
+		fprintf(stderr, "usage: bench run GROUP COUNT MILLIS SIZE... | bench apart GROUP COUNT PAUSE_US SIZE | bench stay GROUP\n");
 		return 2;
 	}
 	cpg_finalize(handle);
