@@ -242,6 +242,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         }),
         3 => (0u64..8, prop::collection::vec(few_nodes(), 0..4))
             .prop_map(|(seq, nodes)| Event::RingChanged { ring: RingId { representative: 1, seq }, nodes }),
+        3 => (cpg(), 0u64..8)
+            .prop_map(|(cpg, seq)| Event::GroupRingChanged(cpg, RingId { representative: 1, seq })),
         1 => Just(Event::TimerFired),
         1 => Just(Event::ShutdownAsked),
     ]

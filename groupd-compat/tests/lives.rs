@@ -203,6 +203,7 @@ impl Life {
     fn all_are_stopped(&self, node: u32, at: Level, members: &[NodeId]) -> Result<(), String> {
         let list: BTreeSet<NodeId> = members.iter().copied().collect();
         let others = list.iter().filter(|member| member.0 != node && self.is_up(member.0));
+        let others = others.filter(|member| !self.cluster.is_to_lose(node, member.0));
         for member in others {
             let running = self.told.get(&(member.0, at)).and_then(|told| told.running.as_ref());
             if running.is_some_and(|(_, with)| *with != list) && self.cluster.sees(node, member.0) {

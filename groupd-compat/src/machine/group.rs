@@ -29,8 +29,6 @@ pub(crate) struct Group {
     pub(crate) asked: bool,
     /// Members of its CPG, as far as its view changes have been seen.
     pub(crate) members: Vec<Member>,
-    /// Of those, who is gone as that CPG says and the control CPG does not yet.
-    pub(crate) ended: BTreeSet<Member>,
     /// Members that our client has been told, or will be with the next start.
     pub(crate) app: Vec<NodeId>,
     pub(crate) abreast: Abreast,
@@ -84,7 +82,6 @@ impl Group {
             kind,
             asked: false,
             members: Vec::new(),
-            ended: BTreeSet::new(),
             app: Vec::new(),
             abreast: Abreast::default(),
             queue: VecDeque::new(),
@@ -197,7 +194,6 @@ impl Group {
     pub(crate) fn node_down(&mut self, gone: Member, node: &mut Node) {
         let dead = gone.node;
         self.members.retain(|&member| member != gone);
-        self.ended.remove(&gone);
         self.queue.retain(|change| !change.ends_with(gone));
         if !self.app.contains(&dead) {
             return; // the group never knew it

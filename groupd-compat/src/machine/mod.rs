@@ -3,15 +3,16 @@
 //! [`Machine::handle`] takes one [`Event`] and appends to an ordered list what must happen ([`Effect`]). No
 //! I/O, no clock, no thread, no unordered map: the same events give the same effects.
 //!
-//! What the caller must do: hand in events in the order they happened, one at a time; perform the effects in
-//! the order given; never use a [`ClientId`] or [`CpgId`] twice; hand in a control CPG's totem callback after
-//! the view changes of its ring; give ticks that never go back.
+//! What the caller must do: hand in events one at a time, each handle's in its order; hand in one of the control CPG only when all
+//! that corosync had written on the other handles by then is handed in; hand in a CPG's totem callback after the view changes of
+//! its ring, and that of the ring in which we joined a group before that join; perform the effects in the order given; never use a
+//! [`ClientId`] or [`CpgId`] twice; give ticks that never go back.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | `event`, `effect`, `wait` | everything that can happen, be asked for, and be waited for |
 //! | `clients` | commands, ownership, clients that die |
-//! | `views` | view changes of the control CPG and of the groups' CPGs; merges of partitions |
+//! | `views`, `abreast` | view changes of the control CPG and of the groups' CPGs, put in order; merges of partitions |
 //! | `group`, `change` | a group, and one membership change of it |
 //! | `steps`, `overtake`, `saved` | stop → all stopped → start → all started; failures in between; early steps |
 //! | `former` | words about a former life of this node |

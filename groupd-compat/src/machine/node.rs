@@ -26,6 +26,8 @@ pub(crate) struct Control {
     pub(crate) members: Vec<NodeId>,
     /// The first process of each node that was seen there: its daemon.
     daemons: BTreeMap<NodeId, u32>,
+    /// Of each node the last daemon that went.
+    gone: BTreeMap<NodeId, u32>,
 }
 
 impl Node {
@@ -68,6 +70,7 @@ impl Control {
 
     pub(crate) fn add(&mut self, member: Member) {
         self.daemons.entry(member.node).or_insert(member.pid);
+        self.gone.retain(|&node, &mut pid| (node, pid) != (member.node, member.pid));
     }
 
     /// Is this the daemon of its node? Another process of the same node is not.
@@ -75,7 +78,13 @@ impl Control {
         self.daemons.get(&member.node) == Some(&member.pid)
     }
 
+    /// Is this a daemon that has come and gone?
+    pub(crate) fn has_lost(&self, member: Member) -> bool {
+        self.gone.get(&member.node) == Some(&member.pid)
+    }
+
     pub(crate) fn remove(&mut self, node: NodeId) {
-        self.daemons.remove(&node);
+        let pid = self.daemons.remove(&node);
+        self.gone.extend(pid.map(|pid| (node, pid)));
     }
 }

@@ -65,11 +65,11 @@ impl Saved {
         self.0.iter().find(|step| alive.contains(&step.from) && of_these(step.id)).map(|step| step.id)
     }
 
-    /// Our own join is over: joins of members, and leaves and failures of others, were before our time.
+    /// Our own join is over. Nobody was past it before we were: what was said of joins and leaves was of others' former lives
+    /// (deviation B22), what was said of a failure only counts if it is of a member.
     pub(crate) fn purge_before(&mut self, members: &[NodeId]) {
         self.0.retain(|SavedStep { step, id, .. }| {
-            let known = members.contains(&id.node());
-            *step != Step::Recover && known != (id.cause() == Cause::Join)
+            *step != Step::Recover && id.cause() == Cause::Fail && members.contains(&id.node())
         });
     }
 

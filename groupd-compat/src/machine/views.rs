@@ -1,7 +1,7 @@
 //! View changes: who came and went, in the control CPG and in each group's own.
 //!
-//! The two are not ordered against each other. What must be ordered against the steps of peers, the failures,
-//! is taken from the control CPG alone; the group's CPG gives joins and leaves.
+//! What must be ordered against the steps of peers, the failures, is taken from the control CPG alone; the group's CPG gives
+//! joins and leaves. How the two are put in order is told in `abreast`.
 
 use super::abreast::Shown;
 use super::change::Change;
@@ -13,7 +13,6 @@ use super::{Machine, Node, QUEUE_MAX};
 use crate::event_id::Cause;
 use crate::ids::{CpgId, Member, NodeId, RingId};
 use crate::names::Level;
-use std::collections::BTreeSet;
 
 impl Machine {
     /// The control CPG changed. The order of these steps is the original's.
@@ -127,7 +126,7 @@ impl Machine {
     fn catch_up(&mut self, cpg: CpgId, fx: &mut Effects) {
         let ring = self.node.quorum.ring();
         while let Some(group) = self.groups.get_mut(&cpg)
-            && let Some(change) = group.abreast.take(&self.node.control, ring)
+            && let Some(change) = group.abreast.take(&group.members, &self.node.control, ring)
         {
             self.view_taken(cpg, &change, fx);
         }
@@ -215,7 +214,7 @@ impl Group {
         if !self.joining || self.current.is_some() {
             return;
         }
-        (self.members, self.ended) = (Vec::new(), BTreeSet::new());
+        self.members.clear();
         for &member in &change.members {
             if self.members.iter().all(|known| known.node != member.node) {
                 self.members.push(member);
@@ -231,12 +230,9 @@ impl Group {
         self.queue.push_back(join);
     }
 
-    /// A node's next daemon may join before the control CPG has shown the end of the last (deviation B20); that one has
-    /// ended in the group's CPG by then. Any other process of a member's node is none of ours.
+    /// Another process of a member's node is none of ours.
     fn join_came(&mut self, joiner: Member, count: usize, node: &mut Node) {
-        let is_next = |member: &Member| member.pid != joiner.pid && self.ended.contains(member);
-        let stands = |member: &Member| member.node == joiner.node && !is_next(member);
-        if self.members.is_empty() || self.members.iter().any(stands) {
+        if self.members.is_empty() || self.members.iter().any(|member| member.node == joiner.node) {
             return; // before our own join, or twice
         }
         self.members.push(joiner);
@@ -260,11 +256,7 @@ impl Group {
     fn daemon_gone(&mut self, gone: Member, node: &mut Node) {
         let dead = gone.node;
         self.saved.forget_from(dead);
-        if !self.members.contains(&gone) {
-            return;
-        }
-        if node.control.is_daemon(gone) {
-            self.ended.insert(gone);
+        if !self.members.contains(&gone) || node.control.is_daemon(gone) {
             return;
         }
         if self.app.contains(&dead) {

@@ -47,6 +47,8 @@ pub struct Cluster {
     sides: Vec<BTreeSet<u32>>,
     size: usize,
     seq: u64,
+    /// The ring of each node.
+    rings: BTreeMap<u32, RingId>,
     lives: u32,
     /// Of each node's last daemon.
     pids: BTreeMap<u32, u32>,
@@ -90,6 +92,7 @@ impl Cluster {
             sides: vec![(1..=size).collect()],
             size: size as usize,
             seq: 4,
+            rings: (1..=size).map(|node| (node, RingId { representative: 1, seq: 4 })).collect(),
             lives: 0,
             pids: BTreeMap::new(),
             next_client: 0,
@@ -288,6 +291,13 @@ impl Cluster {
     /// Are these two in one ring?
     pub fn sees(&self, node: u32, other: u32) -> bool {
         self.side_of(node).contains(&other)
+    }
+
+    /// Is the news on its way to `node` that its ring lost `other`? Then only fencing can keep the two apart.
+    pub fn is_to_lose(&self, node: u32, other: u32) -> bool {
+        let lost = |event: &Event| matches!(event, Event::ViewChanged(_, view) if view.left.iter().any(|(it, _)| it.node.0 == other));
+        let control = self.daemons.get(&node).and_then(|daemon| daemon.handles.get(&Handle::Cpg(CpgId::CONTROL)));
+        control.is_some_and(|queue| queue.iter().any(lost))
     }
 
     /// As [`Cluster::settle`], but nobody is killed.
@@ -507,6 +517,10 @@ impl Cluster {
         if let Some(daemon) = self.daemons.get_mut(&node) {
             daemon.names.insert(cpg, name.clone());
         }
+        if cpg != CpgId::CONTROL {
+            let ring = self.rings[&node]; // what corosync tells of it behind the join, the edge hands in before that
+            self.queue(node, Handle::Cpg(cpg), Event::GroupRingChanged(cpg, ring));
+        }
         self.cpgs.entry(name.clone()).or_default().insert(node, cpg);
         self.announce(node, &name, vec![], vec![(self.member(node), Reason::Join)], &BTreeMap::new());
     }
@@ -576,6 +590,8 @@ impl Cluster {
                 if old == *side {
                     continue;
                 }
+                let representative = side.first().copied().unwrap_or(0);
+                self.rings.insert(node, RingId { representative, seq: self.seq });
                 self.tell_views(node, side);
                 let lost: Vec<u32> = old.difference(side).copied().collect();
                 self.tell_ring(node, side, &lost);
@@ -610,7 +626,7 @@ impl Cluster {
     }
 
     fn tell_ring(&mut self, node: u32, side: &BTreeSet<u32>, lost: &[u32]) {
-        let ring = RingId { representative: side.first().copied().unwrap_or(0), seq: self.seq };
+        let ring = self.rings[&node];
         let nodes: Vec<NodeId> = side.iter().copied().map(NodeId).collect();
         let control = Handle::Cpg(CpgId::CONTROL);
         let cpgs: Vec<CpgId> = self.daemons.get(&node).into_iter().flat_map(|it| it.names.keys().copied()).collect();
