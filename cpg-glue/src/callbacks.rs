@@ -40,10 +40,12 @@ impl Inbox {
         self.events.pop_front()
     }
 
-    /// From here on it is the inbox of this group, and empty.
+    /// From here on it is the inbox of this group. All that it knows of the time before is the ring: corosync tells each
+    /// handle only once in which one it is.
     pub(crate) fn begin(&mut self, group: &[u8]) {
         self.group = group.to_vec();
-        self.events.clear();
+        let ring = self.events.drain(..).rfind(|event| matches!(event, CpgEvent::Ring { .. }));
+        self.events.extend(ring);
     }
 
     fn look(&self, probe: Probe) {

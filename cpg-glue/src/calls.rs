@@ -69,6 +69,8 @@ pub(crate) struct Calls {
     done: async_mpsc::UnboundedReceiver<Done>,
     arrived: VecDeque<Done>,
     under_way: VecDeque<UnderWay>,
+    /// How many jobs have come back and been taken up.
+    ended: u64,
     /// When the first job under way began, or the last one ended.
     since: Instant,
     progress: Progress,
@@ -110,7 +112,7 @@ impl Calls {
             }
         })?;
         let (arrived, under_way) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { jobs, done, arrived, under_way, since: Instant::now(), progress })
+        Ok(Self { jobs, done, arrived, under_way, ended: 0, since: Instant::now(), progress })
     }
 
     /// Hands over a job. Their number is bounded by who gives them: one a handle, one a question, `KILLS_MAX`.
@@ -145,6 +147,7 @@ impl Calls {
     pub(crate) fn next_done(&mut self) -> Option<(Done, Option<Event>)> {
         let done = self.arrived.pop_front()?;
         let ended = self.under_way.pop_front();
+        self.ended += 1;
         let took = self.since.elapsed();
         self.since = Instant::now();
         let unstuck = ended.and_then(|job| {
@@ -152,6 +155,18 @@ impl Calls {
             job.told.map(|call| Event::Unstuck { call, group: job.group, after_ms })
         });
         Some((done, unstuck))
+    }
+
+    /// How many jobs have come back and been taken up.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// How many will have, when what may be running for a group now has: a job that has ended without being taken up, and
+    /// the one behind it.
+    pub(crate) fn running_until(&self) -> u64 {
+        let running = self.under_way.iter().take(2).zip(1..).filter(|(job, _)| job.group.is_some());
+        self.ended + running.map(|(_, count)| count).max().unwrap_or(0)
     }
 
     /// When the job under way will have to be told as stuck.

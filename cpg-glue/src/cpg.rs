@@ -199,6 +199,10 @@ impl Group {
         }
     }
 
+    pub(crate) fn name(&self) -> &GroupName {
+        &self.name
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
     }

@@ -39,11 +39,14 @@ pub struct Options {
     pub groups_max: usize,
     /// Connections kept ready, so that a join need not wait for its own: each costs what a group costs.
     pub spares: usize,
+    /// The group that is told last: an event of it comes when all has been told that corosync had written for the other groups
+    /// and of quorum before it. Without, only the events of one group come in corosync's order.
+    pub told_last: Option<&'static [u8]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { probe: None, groups_max: GROUPS_MAX, spares: 0 }
+        Self { probe: None, groups_max: GROUPS_MAX, spares: 0, told_last: None }
     }
 }
 

@@ -92,6 +92,7 @@ mod shortage;
 mod spare;
 mod sys;
 mod thread;
+mod trail;
 mod watched;
 
 pub use config::Config;

@@ -22,6 +22,7 @@ use crate::quorum::Quorum;
 use crate::ready::Ready;
 use crate::spare::Spares;
 use crate::sys::Dispatched;
+use crate::trail::Trail;
 use crate::watched::{Handle, Watched};
 
 /// Events taken from one handle in one turn; then everybody else has a turn.
@@ -48,6 +49,7 @@ pub(crate) struct Session {
     /// Groups whose descriptors have become readable.
     ready: Arc<Ready>,
     spares: Spares,
+    trail: Trail,
     config: ConfigWatch,
     /// Until when corosync's shutdown question is to be answered.
     question: Option<Instant>,
@@ -128,6 +130,7 @@ impl Session {
             busy,
             ready: Arc::default(),
             spares: Spares::new(options),
+            trail: Trail::of(options.told_last),
             config: ConfigWatch::default(),
             question: None,
             kills: VecDeque::new(),
@@ -157,7 +160,12 @@ impl Session {
     /// When a turn is due without being woken.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let groups = self.busy.iter().filter_map(|name| self.groups.get(name)?.deadline());
-        groups.chain(self.question).chain(self.calls.stuck_at()).chain(self.spares.due(&self.calls)).min()
+        groups
+            .chain(self.question)
+            .chain(self.calls.stuck_at())
+            .chain(self.spares.due(&self.calls))
+            .chain(self.trail.deadline())
+            .min()
     }
 
     /// One round: what has ended, what came, what is wanted, what is to be sent. In this order, because our own views
@@ -226,24 +234,45 @@ impl Session {
             self.busy.extend(self.ready.take());
         }
         let mut more = false;
-        for name in &self.busy {
+        for name in self.busy.iter().filter(|name| !self.trail.is(name.as_bytes())) {
             let Some(group) = self.groups.get_mut(name) else { continue };
-            let (mut left, mut returned) = (DISPATCH_BATCH, 0);
-            while left > 0 && !out.is_blocked() && group.dispatch_one()? == Dispatched::One {
-                left -= 1;
-                while let Some(event) = group.next_event(self.connection, self.me, &mut self.calls) {
-                    returned += usize::from(matches!(&event, Event::Message { from, .. } if *from == self.me));
+            if !out.is_blocked() {
+                let Self { connection, me, calls, shared, .. } = self;
+                read(group, (*connection, *me), calls, (shared, now), |event| {
                     out.emit(event);
-                }
-            }
-            if returned > 0 {
-                book_returns(&self.shared, name, group, returned, now);
+                    !out.is_blocked()
+                })?;
             }
             more |= group.has_unread();
         }
         self.spares.dispatch(&mut self.calls);
         more |= self.dispatch_services(out)?;
+        more |= self.dispatch_last(!more, now, out)?;
         Ok(more && !out.is_blocked())
+    }
+
+    /// Tells what was held of the group that is told last, if that is due, and reads on. `quiet`: nothing is left unread
+    /// of the others.
+    fn dispatch_last(&mut self, quiet: bool, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
+        if out.is_blocked() {
+            return Ok(false);
+        }
+        if !self.trail.is_empty() {
+            self.trail.due(quiet, self.calls.ended(), now).into_iter().for_each(|event| out.emit(event));
+        }
+        let last = self.busy.iter().find(|name| self.trail.is(name.as_bytes()));
+        let Some(group) = last.and_then(|name| self.groups.get_mut(name)).filter(|_| self.trail.is_empty()) else {
+            return Ok(false);
+        };
+        let mut events = Vec::new();
+        let Self { connection, me, calls, shared, .. } = self;
+        read(group, (*connection, *me), calls, (shared, now), |event| {
+            events.push(event);
+            true
+        })?;
+        let more = !events.is_empty();
+        self.trail.hold(events, self.calls.running_until(), now);
+        Ok(more)
     }
 
     fn dispatch_services(&mut self, out: &mut Outlet) -> Result<bool, Loss> {
@@ -453,10 +482,32 @@ impl Session {
     }
 }
 
+/// Takes up to [`DISPATCH_BATCH`] events of one group, until `tell` says that there is no room for more.
+fn read(
+    group: &mut Group,
+    (connection, me): (Connection, Member),
+    calls: &mut Calls,
+    (shared, now): (&Shared, Instant),
+    mut tell: impl FnMut(Event) -> bool,
+) -> Result<(), Loss> {
+    let (mut left, mut returned, mut room) = (DISPATCH_BATCH, 0, true);
+    while left > 0 && room && group.dispatch_one()? == Dispatched::One {
+        left -= 1;
+        while let Some(event) = group.next_event(connection, me, calls) {
+            returned += usize::from(matches!(&event, Event::Message { from, .. } if *from == me));
+            room = tell(event);
+        }
+    }
+    if returned > 0 {
+        book_returns(shared, group, returned, now);
+    }
+    Ok(())
+}
+
 /// Books messages of ours that came back.
-fn book_returns(shared: &Shared, name: &GroupName, group: &mut Group, returned: usize, now: Instant) {
+fn book_returns(shared: &Shared, group: &mut Group, returned: usize, now: Instant) {
     let mut state = shared.state.borrow_mut();
-    if let Some(want) = state.groups.get_mut(name).filter(|want| want.ticket == group.ticket) {
+    if let Some(want) = state.groups.get_mut(group.name()).filter(|want| want.ticket == group.ticket) {
         want.queue.returned(returned, now);
         group.ring_moves();
     }

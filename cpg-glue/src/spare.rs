@@ -1,8 +1,8 @@
 //! Connections to corosync's CPG service that are open before a group needs them: `initialize` is 4 ms of a join that
 //! takes 5.
 //!
-//! A spare has joined nothing, so it is in no order that anybody sees. What corosync tells it all the same (rings) is
-//! dropped. It is opened when the calls thread has had nothing to do for [`SPARE_AFTER`]: corosync does nothing else
+//! A spare has joined nothing, so it is in no order that anybody sees. What corosync tells it all the same are rings; the
+//! last is kept for its group. It is opened when the calls thread has had nothing to do for [`SPARE_AFTER`]: corosync does nothing else
 //! while it opens one, so between the joins of a crowd it would only be in the way. A join that comes in the middle of
 //! that is next on the calls thread, and takes what has just been opened.
 
@@ -157,7 +157,7 @@ impl Fresh {
 }
 
 /// Whether corosync still holds the other end. Takes what has come, so that a group begins with nothing of the time
-/// before it.
+/// before it but its ring.
 fn is_alive(cpg: &mut Cpg<Inbox>) -> bool {
     for _ in 0..DISPATCH_BATCH {
         match cpg.dispatch_one() {

@@ -13,6 +13,9 @@ use crate::error::Error;
 /// it jumps over the guard page and writes into somebody else's memory. Only touched pages cost anything.
 pub const OWNER_STACK_LEN: usize = 8 * 1024 * 1024;
 
+/// Descriptors that one look finds ready at most: more than there can be groups, so that none is left out.
+const EVENTS_PER_LOOK: usize = 8192;
+
 /// Runs `main` to its end on a new thread called `name`, with a current-thread runtime and room for local tasks
 /// ([`tokio::task::spawn_local`]). [`Glue::start`](crate::Glue::start) works only in there. A panic of `main` goes on
 /// in the caller.
@@ -22,7 +25,8 @@ where
     F: AsyncFnOnce() -> T + Send + 'static,
 {
     let failed = |source: io::Error| Error::Thread { name: name.to_owned(), source };
-    let body = move || Ok(run_to_end(&Builder::new_current_thread().enable_all().build()?, main));
+    let runtime = || Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS_PER_LOOK).build();
+    let body = move || Ok(run_to_end(&runtime()?, main));
     let owner = thread::Builder::new().name(name.to_owned()).stack_size(OWNER_STACK_LEN).spawn(body);
     match owner.map_err(failed)?.join() {
         Ok(result) => result.map_err(failed),

@@ -385,6 +385,42 @@ fn a_daemon_that_does_not_read_loses_nothing() {
     });
 }
 
+#[test]
+fn the_group_that_is_told_last_is_never_ahead_of_another() {
+    const ROUNDS: usize = 40;
+    let Some(lab) = Lab::up(1) else { return };
+    let node = &lab.nodes[0];
+    let (mut reader, mut writer) = (node.program_after("export A_IS_TOLD_LAST=1"), node.program());
+    let (_, me) = up(&mut reader);
+    for group in ["a", "z"] {
+        for program in [&mut writer, &mut reader] {
+            program.tell(&format!("join {group}"));
+            joined(program, group);
+        }
+    }
+    // One half of it waits in both rings when the reader goes on.
+    reader.signal(node, me.pid, "STOP");
+    for round in 0..ROUNDS {
+        for group in ["z", "a"] {
+            let text = format!("{group}{round}");
+            writer.tell(&format!("send {group} {text}"));
+            message(&mut writer, &text);
+        }
+        if round == ROUNDS / 2 {
+            reader.signal(node, me.pid, "CONT");
+        }
+    }
+    message(&mut reader, &format!("a{}", ROUNDS - 1));
+    let told = reader.seen(|event| match event {
+        Event::Message { bytes, .. } => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    });
+    for round in 0..ROUNDS {
+        let at = |group: &str| told.iter().position(|text| *text == format!("{group}{round}"));
+        assert!(at("z").is_some() && at("z") < at("a"), "{told:?}");
+    }
+}
+
 // ---- cfg and cmap -------------------------------------------------------------------------------------------------
 
 #[test]
@@ -540,7 +576,7 @@ fn a_spare_of_a_dead_corosync_is_thrown_away() {
 }
 
 #[test]
-fn a_spare_hears_nothing_of_the_time_before_its_group() {
+fn a_spare_knows_its_ring_and_nothing_else_of_the_time_before_its_group() {
     let Some(mut lab) = Lab::up(2) else { return };
     let mut program = lab.nodes[0].program_after("export SPARES=1");
     up(&mut program);
@@ -553,13 +589,13 @@ fn a_spare_hears_nothing_of_the_time_before_its_group() {
     });
     program.tell("join g");
     view(&mut program, &[1]);
-    let before_view = program.seen(|event| match event {
-        Event::Ring { .. } => Some("ring"),
-        Event::View { .. } => Some("view"),
-        Event::Odd { .. } => Some("odd"),
+    let up_to_view = program.seen(|event| match event {
+        Event::Ring { members, .. } => Some(format!("ring of {}", members.len())),
+        Event::View { .. } => Some("view".to_owned()),
+        Event::Odd { .. } => Some("odd".to_owned()),
         _ => None,
     });
-    assert_eq!(before_view, ["view"]);
+    assert_eq!(up_to_view, ["ring of 1", "view"]);
 }
 
 #[test]

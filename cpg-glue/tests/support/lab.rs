@@ -258,6 +258,15 @@ impl Program {
         writeln!(self.stdin, "{line}").expect("the program reads");
     }
 
+    /// Sends the process `pid` in it a signal: STOP, CONT.
+    pub(crate) fn signal(&self, node: &Node, pid: u32, signal: &str) {
+        assert!(node.run(&["kill", &format!("-{signal}"), &pid.to_string()]).status.success());
+        if signal == "CONT" {
+            let nsenter = self.child.id().to_string(); // as with corosync
+            assert!(Command::new("kill").args(["-CONT", &nsenter]).status().expect("kill runs").success());
+        }
+    }
+
     /// Reads on until `pick` takes an event.
     ///
     /// # Panics

@@ -61,7 +61,9 @@ struct Program {
 pub(crate) fn main() {
     cpg_glue::run_on_owner_thread("node", async || {
         let spares = std::env::var("SPARES").map_or(0, |number| number.parse().expect("a number"));
-        let (glue, events) = Glue::start(Options { probe: Some(panic_if_told), groups_max: GROUPS_MAX, spares });
+        let told_last = std::env::var_os("A_IS_TOLD_LAST").map(|_| b"a".as_slice());
+        let (glue, events) =
+            Glue::start(Options { probe: Some(panic_if_told), groups_max: GROUPS_MAX, spares, told_last });
         run(glue, events).await;
     })
     .expect("the owner thread runs");
