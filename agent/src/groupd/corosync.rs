@@ -1,10 +1,11 @@
 //! Events of cpg-glue → events of the machine. Wraps, never judges.
 
 use super::cpgs::Cpgs;
-use cpg_glue::{Call, Code, Event as Glue, Failure};
+use cpg_glue::{Call, Code, Event as Glue, Failure, GroupName};
 use groupd_compat::cpg_message::Message;
 use groupd_compat::ids::{CpgId, Member, NodeId, RingId};
 use groupd_compat::machine::{Event, QuorumReport, Reason, ViewChange};
+use std::collections::{BTreeMap, BTreeSet};
 use tracing::{debug, warn};
 
 /// What has to be remembered between events: libquorum says in two callbacks what the machine takes as one.
@@ -13,6 +14,10 @@ pub(super) struct Corosync {
     report: Option<QuorumReport>,
     /// Nodes that went with this ring, until its report has said so.
     left: (RingId, Vec<NodeId>),
+    /// Groups whose handle has said in which ring it is, and what came of the others before that: corosync says it behind the
+    /// own join, and it is needed before.
+    ringed: BTreeSet<GroupName>,
+    early: BTreeMap<GroupName, Vec<Event>>,
 }
 
 /// What one event of the glue means.
@@ -20,10 +25,12 @@ pub(super) struct Corosync {
 pub(super) enum Taken {
     /// For the machine.
     Event(Event),
+    /// For the machine, one after the other.
+    Events(Vec<Event>),
     /// This membership cannot be had.
     Refused(CpgId, Failure),
     /// Nothing is held under this name any more.
-    Left(cpg_glue::GroupName),
+    Left(GroupName),
     /// An order to kill a node has ended.
     Killed(Result<(), Failure>),
     /// Nothing, or only a line of the log.
@@ -33,25 +40,30 @@ pub(super) enum Taken {
 impl Corosync {
     pub(super) fn take(&mut self, event: Glue, cpgs: &Cpgs) -> Taken {
         match event {
-            Glue::View { group, members, left, joined, .. } => of(cpgs.owner(&group), |cpg| {
+            Glue::View { group, members, left, joined, .. } => self.in_ring(cpgs, group, |cpg| {
                 let members = members.into_iter().map(member).collect();
                 Event::ViewChanged(cpg, ViewChange { members, left: changes(left), joined: changes(joined) })
             }),
-            Glue::Message { group, from, bytes, .. } => of(cpgs.owner(&group), |cpg| Event::Delivered {
+            Glue::Message { group, from, bytes, .. } => self.in_ring(cpgs, group, |cpg| Event::Delivered {
                 cpg,
                 from: member(from),
                 body: Message::decode(&bytes),
             }),
-            Glue::Ring { group, ring, members, .. } => {
-                let control = cpgs.owner(&group).filter(|&cpg| cpg == CpgId::CONTROL);
-                of(control, |_| Event::RingChanged { ring: ring_id(ring), nodes: nodes(members) })
-            }
+            Glue::Ring { group, ring, members, .. } => match cpgs.owner(&group) {
+                Some(CpgId::CONTROL) => Taken::Event(Event::RingChanged { ring: ring_id(ring), nodes: nodes(members) }),
+                Some(cpg) => self.ring(group, Event::GroupRingChanged(cpg, ring_id(ring))),
+                None => Taken::Nothing,
+            },
             Glue::Quorum { quorate, ring, members, .. } => self.quorum(quorate, ring_id(ring), nodes(members)),
             Glue::Nodelist { ring, left, .. } => self.nodelist(ring_id(ring), nodes(left)),
             Glue::ShutdownAsked { .. } => Taken::Event(Event::ShutdownAsked),
             Glue::Lost { .. } => Taken::Event(Event::CorosyncLost),
             Glue::GroupRefused { why, .. } => refused(why, cpgs),
-            Glue::Left { group, .. } => Taken::Left(group),
+            Glue::Left { group, .. } => {
+                self.ringed.remove(&group);
+                self.early.remove(&group);
+                Taken::Left(group)
+            }
             Glue::KillOrdered { result, .. } => Taken::Killed(result),
             Glue::Stuck { call, since_ms, .. } => {
                 warn!(%call, since_ms, "corosync does not answer");
@@ -69,6 +81,24 @@ impl Corosync {
             | Glue::ShutdownAnswered { .. }
             | Glue::Closed { .. } => Taken::Nothing,
         }
+    }
+
+    /// An event of a group, if it is one of ours; for later if its ring is not known.
+    fn in_ring(&mut self, cpgs: &Cpgs, group: GroupName, event: impl FnOnce(CpgId) -> Event) -> Taken {
+        match cpgs.owner(&group) {
+            None => Taken::Nothing,
+            Some(cpg) if cpg == CpgId::CONTROL || self.ringed.contains(&group) => Taken::Event(event(cpg)),
+            Some(cpg) => {
+                self.early.entry(group).or_default().push(event(cpg));
+                Taken::Nothing
+            }
+        }
+    }
+
+    fn ring(&mut self, group: GroupName, event: Event) -> Taken {
+        let early = self.early.remove(&group).unwrap_or_default();
+        self.ringed.insert(group);
+        Taken::Events(std::iter::once(event).chain(early).collect())
     }
 
     fn quorum(&mut self, quorate: bool, ring: RingId, nodes: Vec<NodeId>) -> Taken {
@@ -90,10 +120,6 @@ impl Corosync {
             }
         }
     }
-}
-
-fn of(cpg: Option<CpgId>, event: impl FnOnce(CpgId) -> Event) -> Taken {
-    cpg.map_or(Taken::Nothing, |cpg| Taken::Event(event(cpg)))
 }
 
 /// A join that corosync only puts off is tried again by the glue; one that it refuses is over (deviation Q14).
@@ -140,7 +166,7 @@ fn changes(list: Vec<(cpg_glue::Member, cpg_glue::Reason)>) -> Vec<(Member, Reas
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cpg_glue::{Connection, GroupName};
+    use cpg_glue::Connection;
 
     const C: Connection = Connection(1);
     const RING: cpg_glue::RingId = cpg_glue::RingId { nodeid: cpg_glue::NodeId(1), seq: 8 };
@@ -184,11 +210,21 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_counts_on_the_control_cpg_only() {
+    fn the_ring_in_which_we_joined_comes_before_the_join() {
         let ring = |group: &[u8]| Glue::Ring { connection: C, group: name(group), ring: RING, members: vec![] };
+        let join = || {
+            let me = cpg_glue::Member { nodeid: cpg_glue::NodeId(1), pid: 7 };
+            let joined = vec![(me, cpg_glue::Reason::Join)];
+            Glue::View { connection: C, group: name(b"1_a\0"), members: vec![me], left: vec![], joined }
+        };
         let (mut corosync, cpgs) = (Corosync::default(), cpgs());
-        assert_eq!(corosync.take(ring(b"1_a\0"), &cpgs), Taken::Nothing);
+        assert_eq!(corosync.take(join(), &cpgs), Taken::Nothing);
+        let Taken::Events(events) = corosync.take(ring(b"1_a\0"), &cpgs) else { panic!("nothing comes") };
+        assert!(matches!(events[..], [Event::GroupRingChanged(CpgId(1), _), Event::ViewChanged(CpgId(1), _)]));
+        assert!(matches!(corosync.take(join(), &cpgs), Taken::Event(Event::ViewChanged(CpgId(1), _))));
         assert!(matches!(corosync.take(ring(b"groupd\0"), &cpgs), Taken::Event(Event::RingChanged { .. })));
+        corosync.take(Glue::Left { connection: C, group: name(b"1_a\0") }, &cpgs);
+        assert_eq!(corosync.take(join(), &cpgs), Taken::Nothing);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use cpg_glue::GroupName;
 use groupd_compat::ids::CpgId;
 use std::collections::{BTreeMap, VecDeque};
 
+/// The control CPG's name: what the machine wants to be told last.
+pub(super) const CONTROL: &[u8] = b"groupd\0";
+
 /// Memberships by name, in the order they were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Cpgs {
@@ -103,12 +106,18 @@ impl Cpgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use groupd_compat::names::CpgName;
 
     const ONE: CpgId = CpgId(1);
     const TWO: CpgId = CpgId(2);
 
     fn name() -> GroupName {
         GroupName::foreign(b"1_a\0").unwrap()
+    }
+
+    #[test]
+    fn the_control_cpg_has_the_name_that_the_machine_joins() {
+        assert_eq!(CpgName::control().as_bytes(), CONTROL);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::clients::{Clients, Door, Input};
 use super::corosync::{Corosync, Taken};
+use super::cpgs::CONTROL;
 use super::hands::Hands;
 use super::{Error, Options, Place};
 use crate::clock;
@@ -49,8 +50,12 @@ pub(super) struct Server<'a> {
 
 /// Connects to corosync; without `patience` as long as it takes.
 pub(super) async fn connect(patience: Option<Duration>) -> Result<(Glue, Events, NodeId), Error> {
-    let (glue, mut reports) =
-        Glue::start(cpg_glue::Options { groups_max: GROUPS_MAX + 1, spares: SPARES, ..cpg_glue::Options::default() });
+    let (glue, mut reports) = Glue::start(cpg_glue::Options {
+        groups_max: GROUPS_MAX + 1,
+        spares: SPARES,
+        told_last: Some(CONTROL),
+        ..cpg_glue::Options::default()
+    });
     let give_up = patience.map(|patience| Instant::now() + patience);
     let mut first_failure = None;
     loop {
@@ -133,6 +138,7 @@ impl<'a> Server<'a> {
         trace!(?report, "from corosync");
         match self.corosync.take(report, &self.hands.cpgs) {
             Taken::Event(event) => self.handle(event),
+            Taken::Events(events) => events.into_iter().for_each(|event| self.handle(event)),
             Taken::Refused(cpg, why) => {
                 info!(%why, "a group is refused");
                 self.hands.give_up(cpg);
