@@ -272,7 +272,8 @@ impl Agent {
         if self.view.in_ring(NodeId(entry.nodeid)) && !self.is_joining(entry.nodeid) && !planted!(TheLivingMayGo) {
             pins.push(Pin::Alive);
         }
-        if reason == ProposalReason::Unconfigured && self.is_configured(entry) {
+        // A node that is here for another entry gives this one up, whether the nodelist tells them apart or not.
+        if reason == ProposalReason::Unconfigured && self.is_configured(entry) && !self.is_joining(entry.nodeid) {
             pins.push(Pin::Configured);
         }
         if self.deaths.contains_key(&NodeId(entry.nodeid)) {
