@@ -158,13 +158,19 @@ impl Agent {
         fx.push(Effect::Save(Box::new(Saved {
             schema: crate::saved::SCHEMA,
             boot_id: started.boot_id,
-            cluster: self.config.as_ref().map_or_else(String::new, |config| config.cluster_name.clone()),
+            cluster: self.cluster_written(),
             table: self.table.clone(),
             written: self.kernel.written.clone(),
             volumes: self.uses.iter().map(|(node, volumes)| (node.0, volumes.clone())).collect(),
             boots: self.boots.iter().map(|(node, boot)| (node.0, *boot)).collect(),
             deaths: self.deaths.iter().map(|(node, death)| (node.0, death.saved())).collect(),
         })));
+    }
+
+    /// The directory that there is, whatever the configuration calls it by now; or the one that will be made.
+    fn cluster_written(&self) -> String {
+        let there = self.kernel.tree().map(|tree| &tree.name);
+        there.or(self.config.as_ref().map(|config| &config.cluster_name)).cloned().unwrap_or_default()
     }
 
     fn heard_answer(&mut self, from: Member, answer: Answer, fx: &mut Effects) {
