@@ -176,13 +176,10 @@ impl std::str::FromStr for VolumeId {
 
     /// 32 hex digits of either case; anything else is said back.
     fn from_str(text: &str) -> Result<VolumeId, String> {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
-        let digits: Option<Vec<u8>> = text.bytes().map(digit).collect();
-        let bytes =
-            digits.map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, it| sum << 4 | it)).collect());
-        let bytes: Option<[u8; 16]> =
-            bytes.filter(|_| text.len() == 32).and_then(|bytes: Vec<u8>| bytes.try_into().ok());
-        bytes.map(VolumeId).ok_or_else(|| format!("{text:?} is not a volume's uuid: 32 hex digits"))
+        let digits = Some(text).filter(|text| text.len() == 32 && text.bytes().all(|it| it.is_ascii_hexdigit()));
+        let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        let id = number.map(|number| VolumeId(number.to_be_bytes()));
+        id.ok_or_else(|| format!("{text:?} is not a volume's uuid: 32 hex digits"))
     }
 }
 

@@ -274,8 +274,8 @@ impl Agent {
             && (self.work.is_none() || planted!(HelloBeforeTheKernelIsDone))
             && !self.leaving.has_spoken()
             && !self.would_be_late();
-        let (true, Some(config)) = (due, self.config.clone()) else { return };
-        let Some(hello) = self.hello(&config) else { return };
+        let (true, Some(config)) = (due, &self.config) else { return };
+        let Some(hello) = self.hello(config) else { return };
         let Some(ring) = self.view.ring() else { return };
         self.exchange.owed = false;
         self.exchange.outstanding += 1;
@@ -460,8 +460,8 @@ fn refused(member: Member, refusal: &Refusal) -> Notice {
 /// FNV-1a over the nodelist: shown to peers so that a stale nodelist is noticed, decides nothing.
 fn nodelist_hash(config: &ClusterConfig) -> u64 {
     let text = config.nodes.iter().map(|(id, node)| format!("{id} {:?} {:?}\n", node.name, node.address));
-    let bytes: Vec<u8> = text.flat_map(String::into_bytes).collect();
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let bytes = text.flat_map(String::into_bytes);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Agreed {

@@ -98,11 +98,13 @@ impl Agreed {
     /// Members whose kernel takes part in every change.
     #[must_use]
     pub fn established(&self) -> BTreeSet<Member> {
-        let established = |(member, standing): (&Member, &Standing)| match standing {
-            Standing::Established => Some(*member),
-            Standing::Joining | Standing::Refused(_) => None,
-        };
-        self.standing.iter().filter_map(established).collect()
+        self.each_established().collect()
+    }
+
+    /// The same one by one, in order.
+    pub fn each_established(&self) -> impl Iterator<Item = Member> + '_ {
+        let is_in = |(_, standing): &(&Member, &Standing)| **standing == Standing::Established;
+        self.standing.iter().filter(is_in).map(|(member, _)| *member)
     }
 
     /// Who asks for removals: the first member that was not cut off from the others.
@@ -114,7 +116,7 @@ impl Agreed {
             };
             self.troubles.iter().any(of_member)
         };
-        self.established().into_iter().find(|member| !was_cut_off(member))
+        self.each_established().find(|member| !was_cut_off(member))
     }
 
     /// Who must answer a step.
@@ -132,9 +134,9 @@ impl Agreed {
 
     /// Whose entry it is, if that node is here and not in.
     fn owner(&self, entry: &Entry) -> Option<Member> {
-        let of_node = |member: &&Member| member.nodeid == entry.nodeid;
-        let owner = self.hellos.keys().find(of_node)?;
-        (!self.established().iter().any(|member| of_node(&member)) && !planted!(OwnerIsNotAsked)).then_some(*owner)
+        let owner = self.hellos.keys().find(|member| member.nodeid == entry.nodeid)?;
+        let is_in = self.each_established().any(|member| member.nodeid == entry.nodeid);
+        (!is_in && !planted!(OwnerIsNotAsked)).then_some(*owner)
     }
 
     /// Nodes that must answer a change of the table, but whose agent is gone while they have volumes mounted.
@@ -178,8 +180,7 @@ impl Agreed {
                 && !self.misaligned.contains_key(member)
                 && self.table.entries.values().any(|entry| held.and_then(|h| h.get(&entry.number)) != Some(entry))
         };
-        let is_in = |(_, standing): &(&Member, &Standing)| **standing == Standing::Established;
-        let needed = !add.is_empty() || self.standing.iter().filter(is_in).any(|(member, _)| lacks(member));
+        let needed = !add.is_empty() || self.each_established().any(|member| lacks(&member));
         needed.then_some(StepKind::Install { add })
     }
 

@@ -108,7 +108,7 @@ impl Kernel {
     /// Attributes that are not as wanted although a cluster exists: they cannot be changed silently later.
     #[must_use]
     pub fn attribute_drift(&self, wanted: &Attributes) -> Option<Refusal> {
-        let found = &self.tree()?.attributes;
+        let found = Some(&self.tree()?.attributes).filter(|found| *found != wanted)?;
         let pairs = [
             ("idle_timeout_ms", found.idle_timeout_ms.to_string(), wanted.idle_timeout_ms.to_string()),
             ("keepalive_delay_ms", found.keepalive_delay_ms.to_string(), wanted.keepalive_delay_ms.to_string()),
