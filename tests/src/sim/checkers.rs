@@ -180,7 +180,7 @@ impl Ledger {
         agent: &Agent,
         sentences: &[Sentence],
     ) -> Result<(), Broken> {
-        let mut told = self.told.remove(&node).unwrap_or_default();
+        let mut told = std::mem::take(self.told.entry(node).or_default());
         told.take(record, cluster.now());
         let (seen, at_ms) = (Seen { cluster, node, record, agent, told: &told }, cluster.now() / MS);
         let broken = |sentence| move |what| Broken { sentence, what, at_ms };
@@ -251,9 +251,9 @@ fn entries(entries: &BTreeMap<u8, Entry>) -> u64 {
 /// S22.
 fn one_agent_of_a_node_is_let_in(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let Some(agreed) = seen.agent.agreed() else { return Ok(()) };
-    let members = agreed.established();
-    let nodes: BTreeSet<u32> = members.iter().map(|member| member.nodeid).collect();
-    if nodes.len() == members.len() { Ok(()) } else { Err(format!("n{}: {members:?}", seen.node)) }
+    let members = || agreed.each_established();
+    let twice = members().zip(members().skip(1)).find(|(one, next)| one.nodeid == next.nodeid);
+    twice.map_or(Ok(()), |both| Err(format!("n{}: {both:?}", seen.node)))
 }
 
 /// DESIGN §10.7, S11: when the store of `local` is handed to the kernel, the kernel of every established member of the
@@ -269,7 +269,7 @@ fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledge
     for member in agreed.established().into_iter().filter(|member| member.nodeid != seen.node) {
         let Some(host) = seen.cluster.hosts.get(&member.nodeid).filter(|host| host.powered) else { continue };
         let wanted = (own.address.as_ipv4(), own.port.as_u16());
-        if host.kernel.local().is_some() && host.kernel.table().get(&own.num) != Some(&wanted) {
+        if !host.is_meddled && host.kernel.local().is_some() && host.kernel.table().get(&own.num) != Some(&wanted) {
             return Err(format!("n{} becomes local, n{} does not have it", seen.node, member.nodeid));
         }
     }
@@ -280,14 +280,14 @@ fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledge
 fn kernels_are_equal_between_changes_or_a_wait_names_the_difference(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let (Some(agreed), Some(me)) = (seen.agent.agreed(), seen.agent.member()) else { return Ok(()) };
     let Some(host) = seen.cluster.hosts.get(&seen.node) else { return Ok(()) };
-    let wanted = agreed.table.entries.values().map(|entry| (entry.number, (entry.address, entry.port)));
-    let found = host.kernel.entries().map(|(number, at)| (number.as_u8(), at));
-    if wanted.eq(found) {
-        return Ok(());
-    }
     let idle = host.daemon.as_ref().is_some_and(|daemon| daemon.jobs.is_empty());
     let is_in = agreed.standing.get(&me) == Some(&Standing::Established);
-    if !idle || !is_in || !agreed.quorate || !seen.agent.is_quiet() {
+    if !idle || !is_in || !agreed.quorate || host.is_meddled || host.kernel.tree().is_err() {
+        return Ok(());
+    }
+    let wanted = agreed.table.entries.values().map(|entry| (entry.number, (entry.address, entry.port)));
+    let found = host.kernel.entries().map(|(number, at)| (number.as_u8(), at));
+    if wanted.eq(found) || !seen.agent.is_quiet() {
         return Ok(());
     }
     Err(format!("n{} is quiet, its kernel has {:?}, agreed is {:?}", seen.node, host.kernel.table(), agreed.table))

@@ -38,6 +38,8 @@ pub struct Host {
     pub needs_down: BTreeSet<u32>,
     /// Nodes, and which of their boots, that were written DOWN here.
     pub downs: BTreeSet<(u32, u32)>,
+    /// When dlm_controld ended under a mounted volume: who mounts later has no locks in common with this node.
+    pub deserted_at: Option<Micros>,
     /// Since when the volume is mounted.
     pub mounted_since: Micros,
     /// The state file in /run; gone with the power.
@@ -54,6 +56,12 @@ pub struct Host {
     pub kernel_delay: Micros,
     /// The daemon is killed after so many more effects.
     pub effects_left: Option<u32>,
+    /// The state file ends in the middle.
+    pub is_state_cut: bool,
+    /// Another program has written to this kernel's tree.
+    pub is_meddled: bool,
+    /// Nothing but a restart helps: a state file was lost, or a region broken off.
+    pub needs_restart: bool,
     /// Daemons started so far; makes their process ids.
     pub daemons: u32,
 }
@@ -126,6 +134,7 @@ impl Host {
             tool: None,
             needs_down: BTreeSet::new(),
             downs: BTreeSet::new(),
+            deserted_at: None,
             mounted_since: 0,
             saved: None,
             policy: Policy::default(),
@@ -134,6 +143,9 @@ impl Host {
             recordings: Vec::new(),
             kernel_delay: 0,
             effects_left: None,
+            is_state_cut: false,
+            is_meddled: false,
+            needs_restart: false,
             daemons: 0,
         }
     }

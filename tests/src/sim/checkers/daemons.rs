@@ -81,7 +81,7 @@ pub(super) fn a_node_is_said_to_be_ready_only_when_it_is(_: &mut Ledger, seen: &
         let host = seen.cluster.hosts.values().find(|host| crate::sim::cluster::name(host.node) == name);
         let Some(host) = host.filter(|host| host.powered) else { continue };
         let ring = seen.cluster.corosync.ring_of(host.node).map(|(ring, _)| ring);
-        if ring == seen.told.ring && host.kernel.local().is_none() {
+        if ring == seen.told.ring && host.kernel.tree().is_ok() && host.kernel.local().is_none() {
             return Err(format!("n{} says it of {name}", seen.node));
         }
     }
@@ -130,6 +130,7 @@ pub(super) fn changes_wait_for_kernels_whose_agent_is_gone(_: &mut Ledger, seen:
             .cluster
             .hosts
             .get(&node.0)
+            .filter(|host| !host.needs_restart) // without its state file it could not tell
             .is_some_and(|host| host.kernel.is_mounted() && host.mounted_since + NEWS_TIME < seen.cluster.now());
         if mounted && live.is_live() && seen.told.is_absent(*node) {
             return Err(format!("n{} begins {:?} without n{node}", seen.node, seen.step()));
@@ -201,6 +202,9 @@ pub(super) fn every_change_has_a_later_version(_: &mut Ledger, seen: &Seen<'_>) 
 
 /// S15, S17: after a crash at any moment the kernel holds nothing of ours that the state file does not name.
 pub(super) fn what_is_to_be_written_is_saved_first(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    if seen.batches().next().is_none() {
+        return Ok(());
+    }
     let mut saved: BTreeSet<&str> = seen.told.saved.iter().map(String::as_str).collect();
     for effect in &seen.record.effects {
         match effect {

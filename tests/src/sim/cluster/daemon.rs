@@ -16,6 +16,10 @@ const CONNECT_AFTER: Micros = 20 * MS;
 pub(super) const RECONNECT_AFTER: Micros = 300 * MS;
 /// What one operation takes.
 const OP_TIME: Micros = 20;
+/// One time in so many cmap is read only after the group was joined.
+const CMAP_LATE_EVERY: u64 = 9;
+/// And so much later.
+const CMAP_LATE: Micros = 50 * MS;
 /// How often a kernel that stands still is looked at.
 const STILL: Micros = 10 * MS;
 /// Process ids count up from here, different ranges on different nodes.
@@ -55,6 +59,9 @@ impl Cluster {
             open_requests: Vec::new(),
         });
         host.recordings.push(Recording::default());
+        let saved = read_back(host, self.memory);
+        // What cannot be read at the start stays a conflict until a person has looked.
+        host.needs_restart |= saved.is_err() || host.kernel.tree().is_err();
         let started = Event::Started(Box::new(Started {
             boot_id: host.boot_id(),
             started_ms: tick.0,
@@ -63,7 +70,7 @@ impl Cluster {
             hostname: super::name(node),
             kernel_release: "6.1.0".into(),
             policy: host.policy.clone(),
-            saved: read_back(host.saved.as_ref(), self.memory),
+            saved,
             kernel: host.kernel.view(),
             pid,
         }));
@@ -94,8 +101,10 @@ impl Cluster {
             daemon.handle = Some(handle);
             daemon.handles += 1;
         }
-        self.plan_event(node, life, Event::ConfigChanged(config), 0);
-        self.plan_event(node, life, Event::CorosyncUp(Connected { member: handle.member(), nonce }), 0);
+        let up = Event::CorosyncUp(Connected { member: handle.member(), nonce });
+        let cmap_is_late = self.chance == Chance::On && nonce % CMAP_LATE_EVERY == 0;
+        self.plan_event(node, life, Event::ConfigChanged(config), if cmap_is_late { CMAP_LATE } else { 0 });
+        self.plan_event(node, life, up, 0);
     }
 
     fn open(&mut self, handle: Handle) -> Result<(), CallError> {
@@ -163,7 +172,7 @@ impl Cluster {
         let Some(Job::Batch { op, ops, done }) = host.daemon.as_mut().and_then(|daemon| daemon.jobs.front_mut()) else {
             return Happening::Other;
         };
-        let tampered = host.kernel.is_tampered();
+        let tampered = host.kernel.is_tampered() || host.is_meddled;
         let (op, now_done) = (*op, ops.get(*done).cloned());
         *done += 1;
         let last = *done >= ops.len();
@@ -199,8 +208,14 @@ impl Cluster {
 }
 
 /// The state file goes through its form on disk.
-fn read_back(saved: Option<&Saved>, memory: Memory) -> Result<Option<Saved>, String> {
-    let (Some(saved), Memory::All) = (saved, memory) else { return Ok(saved.cloned()) };
+fn read_back(host: &Host, memory: Memory) -> Result<Option<Saved>, String> {
+    if host.is_state_cut {
+        return Err("it ends in the middle".into());
+    }
+    if let Some(why) = host.saved.as_ref().and_then(Saved::is_newer) {
+        return Err(why);
+    }
+    let (Some(saved), Memory::All) = (&host.saved, memory) else { return Ok(host.saved.clone()) };
     let text = serde_json::to_string(saved).map_err(|err| err.to_string())?;
     serde_json::from_str(&text).map(Some).map_err(|err| err.to_string())
 }

@@ -50,6 +50,8 @@ impl Cluster {
         host.kernel.stack = host.stack.clone();
         (host.tool, host.needs_down, host.downs) = (None, BTreeSet::new(), BTreeSet::new());
         host.saved = None;
+        (host.is_state_cut, host.is_meddled, host.needs_restart) = (false, false, false);
+        host.deserted_at = None;
         let boots = host.boots;
         self.corosync.start(node);
         self.agenda.plan(self.now + BOOT_TIME, Due::StartDaemon { node, boots });
@@ -232,6 +234,26 @@ impl Cluster {
         self.tell(node, Event::ClientGone(tool_of(node)));
     }
 
+    /// Any other tool says something there.
+    pub fn stray_tool_asks(&mut self, node: u32, ask: MountAsk) {
+        self.tell(node, Event::MountAsked(stray_tool_of(node), ask));
+    }
+
+    /// It closes its connection.
+    pub fn stray_tool_goes(&mut self, node: u32) {
+        self.tell(node, Event::ClientGone(stray_tool_of(node)));
+    }
+
+    /// A call into corosync does not return.
+    pub fn stick(&mut self, node: u32) {
+        self.tell(node, Event::CorosyncStuck { call: "cpg_mcast_joined".into() });
+    }
+
+    /// It has returned.
+    pub fn unstick(&mut self, node: u32) {
+        self.tell(node, Event::CorosyncUnstuck);
+    }
+
     /// Programs that speak libgroup have these groups on the node.
     pub fn legacy_groups(&mut self, node: u32, groups: Vec<String>) {
         self.tell(node, Event::LegacyGroups(groups));
@@ -246,7 +268,11 @@ impl Cluster {
 
     /// On a user stack, which needs no node tree: the kernel has mounted the volume, or it is gone again.
     pub fn user_mount(&mut self, node: u32, on: bool) {
-        self.hosts.entry(node).and_modify(|host| host.kernel.user_mount(on));
+        let now = self.now;
+        self.hosts.entry(node).and_modify(|host| {
+            host.mounted_since = now;
+            host.kernel.user_mount(on);
+        });
         self.look(node);
     }
 
@@ -361,4 +387,9 @@ impl Cluster {
 /// The connection of a node's one mount tool; requests of the control socket count from 1.
 pub(super) fn tool_of(node: u32) -> ClientId {
     ClientId(1_000_000 + u64::from(node))
+}
+
+/// The connection of another tool of the node.
+fn stray_tool_of(node: u32) -> ClientId {
+    ClientId(2_000_000 + u64::from(node))
 }

@@ -16,7 +16,7 @@ impl Cluster {
             Effect::Multicast(message) => self.send(node, life, Outgoing::Message(message.encode())),
             Effect::LeaveGroup => self.send(node, life, Outgoing::Leave),
             Effect::Exit(_) => self.send(node, life, Outgoing::Exit),
-            Effect::Save(saved) => host.saved = Some((**saved).clone()),
+            Effect::Save(saved) => (host.saved, host.is_state_cut) = (Some((**saved).clone()), false),
             Effect::Kernel(op, ops) => {
                 self.queue_job(node, life, Job::Batch { op: *op, ops: ops.clone(), done: 0 });
             }

@@ -124,8 +124,10 @@ impl Cluster {
 
     /// A machine is gone that had the volume mounted.
     pub(super) fn volumes_stand_still(&mut self, dead: u32, boots: u32) {
+        let deserted_at = self.hosts.get(&dead).and_then(|host| host.deserted_at);
         for host in self.hosts.values_mut().filter(|host| host.kernel.is_user_mounted && !host.kernel.stack.deserted) {
-            if host.kernel.stack.needs_control() && !host.downs.contains(&(dead, boots)) {
+            let had_locks = deserted_at.is_none_or(|at| host.mounted_since < at);
+            if had_locks && host.kernel.stack.needs_control() && !host.downs.contains(&(dead, boots)) {
                 host.needs_down.insert(dead);
             }
         }
@@ -143,7 +145,11 @@ impl Cluster {
 
     /// corosync of this node is gone, and dlm_controld with it.
     pub(super) fn dlm_controld_ends(&mut self, node: u32) {
+        let now = self.now;
         if let (Chance::On, Some(host)) = (self.chance, self.hosts.get_mut(&node)) {
+            if host.kernel.is_user_mounted {
+                host.deserted_at.get_or_insert(now);
+            }
             host.kernel.stack.deserted |= host.kernel.is_user_mounted;
             host.needs_down.clear(); // nothing but a restart helps any more
         }

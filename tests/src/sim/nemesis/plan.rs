@@ -1,8 +1,10 @@
 //! What happens to the cluster, and when: deeds, and the plan that a seed names.
 
+use super::DEAD_THRESHOLD;
+use super::strange::Strange;
 use crate::sim::agenda::{MS, Micros, SECOND};
 use crate::sim::rng::Rng;
-use agent_core::policy::{Fence, Forget};
+use agent_core::policy::{Fence, Forget, Policy};
 use std::fmt;
 
 /// What happens to the cluster from outside.
@@ -62,8 +64,9 @@ pub enum Deed {
     /// The control device refuses.
     RefuseControl(u32),
     AllowControl(u32),
-    /// A person powers the second off and tells the first.
-    AckDead(u32, u32),
+    /// A person powers off whose death is waited for, and says so.
+    AckDead(u32),
+    Strange(u32, Strange),
 }
 
 /// A seed, spelled out.
@@ -79,6 +82,8 @@ pub struct Plan {
     pub user_stack: Option<bool>,
     /// Policy of all nodes.
     pub fence: Fence,
+    /// Policy of all nodes.
+    pub restart_grace_ms: u64,
     /// Until quorum speaks of a new ring.
     pub quorum_lag: Micros,
     /// What happens when.
@@ -92,15 +97,27 @@ pub struct Plan {
 /// Fewest faults of a plan.
 pub const FAULTS_MIN: u64 = 20;
 /// Of the others, how many at most.
-const FAULTS_MORE: u64 = 11;
+const FAULTS_MORE: u64 = 7;
 /// Kinds of faults; each seed leaves out half of them.
-const KINDS: u64 = 24;
-/// And so many more on a user stack.
+const KINDS: u64 = 25;
+/// And those of a user stack.
 const KINDS_OF_USER_STACK: u64 = 3;
+/// And what people and other programs do, in some plans.
+const STRANGE_KINDS: u64 = 8;
 /// Of a hundred plans, how many have a user stack.
 const USER_STACK_PERCENT: u64 = 30;
+/// And how many have strange faults as well.
+const STRANGE_PERCENT: u64 = 30;
+/// All nodes are powered on within this time.
+const POWER_ON_WITHIN: Micros = 1500 * MS;
+/// The first fault comes a second later, and within this: while the cluster is founded, or soon after.
+const FIRST_WITHIN: Micros = 4 * SECOND;
+/// Most time between two faults is twice one of these.
+const GAPS: [Micros; 4] = [10 * MS, 40 * MS, 150 * MS, 600 * MS];
+/// A fault lasts at most one of these.
+const LONGEST: [Micros; 3] = [50 * MS, SECOND, 4 * SECOND];
 /// Of a hundred faults, how many come together with the one before.
-const TOGETHER_PERCENT: u64 = 40;
+const TOGETHER_PERCENT: u64 = 50;
 /// And how many hit when the one before has just been noticed, or its ring is being synchronised.
 const IN_RECOVERY_PERCENT: u64 = 6;
 /// After how many of a hundred faults somebody mounts, unmounts or asks.
@@ -117,23 +134,19 @@ impl Plan {
     /// The plan of a seed for so many nodes.
     #[must_use]
     pub fn of_size(seed: u64, nodes: u32) -> Self {
-        let (user_stack, fence) = stack_and_fence(seed);
+        let Policies { user_stack, fence, restart_grace_ms } = policies(seed);
         let mut draw = Draw { rng: Rng::new(seed).split(), nodes, deeds: Vec::new(), spans: Vec::new() };
-        let all_kinds = KINDS + if user_stack.is_some() { KINDS_OF_USER_STACK } else { 0 };
         let rng = &mut draw.rng;
         let forget = if rng.chance(70) { Forget::Unconfigured } else { Forget::Gone };
         let quorum_lag = if rng.chance(20) { 500 * MS } else { 2 * MS };
-        let kinds = rng.bits() | 1;
-        let gap = [20 * MS, 100 * MS, 400 * MS, 2 * SECOND][rng.below(4) as usize];
+        let kinds = kinds(rng, user_stack.is_some());
+        let gap = rng.pick(&GAPS).unwrap_or(SECOND);
         let faults = FAULTS_MIN + rng.below(FAULTS_MORE);
         let detection = crate::sim::corosync::Timing::of(nodes as usize).detection();
-        draw.deeds = (1..=nodes).map(|node| (draw.rng.below(3 * SECOND), Deed::PowerOn(node))).collect();
-        let mut at = 2 * SECOND + draw.rng.below(6 * SECOND);
+        draw.deeds = (1..=nodes).map(|node| (draw.rng.below(POWER_ON_WITHIN), Deed::PowerOn(node))).collect();
+        let mut at = SECOND + draw.rng.below(FIRST_WITHIN);
         while (draw.spans.len() as u64) < faults {
-            let kind = draw.rng.below(all_kinds);
-            if kinds & (1 << kind) == 0 {
-                continue;
-            }
+            let kind = draw.rng.pick(&kinds).unwrap_or(0);
             draw.fault(kind, at);
             if draw.rng.chance(USE_PERCENT) {
                 draw.usage(at + draw.rng.clone().below(gap));
@@ -146,12 +159,36 @@ impl Plan {
         }
         let Draw { mut deeds, spans, .. } = draw;
         deeds.sort_by_key(|(at, _)| *at);
-        Plan { seed, nodes, forget, user_stack, fence, quorum_lag, deeds, faults, overlap: overlap(&spans) }
+        let overlap = overlap(&spans);
+        Plan { seed, nodes, forget, user_stack, fence, restart_grace_ms, quorum_lag, deeds, faults, overlap }
+    }
+
+    /// o2cpg.toml of every node.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let Plan { forget, fence, restart_grace_ms, .. } = *self;
+        let mut policy = Policy { forget, fence, restart_grace_ms, ..Policy::default() };
+        policy.attributes.dead_threshold = DEAD_THRESHOLD;
+        policy
     }
 }
 
+/// Half of the kinds of faults, of those that there can be.
+fn kinds(rng: &mut Rng, user_stack: bool) -> Vec<u64> {
+    let (chosen, strange) = (rng.bits() | 1, rng.chance(STRANGE_PERCENT));
+    let user_stacks = KINDS..KINDS + KINDS_OF_USER_STACK;
+    let all = 0..user_stacks.end + if strange { STRANGE_KINDS } else { 0 };
+    all.filter(|kind| chosen & (1 << kind) != 0 && (user_stack || !user_stacks.contains(kind))).collect()
+}
+
+struct Policies {
+    user_stack: Option<bool>,
+    fence: Fence,
+    restart_grace_ms: u64,
+}
+
 /// Drawn apart, so that the rest of a plan does not depend on it.
-fn stack_and_fence(seed: u64) -> (Option<bool>, Fence) {
+fn policies(seed: u64) -> Policies {
     let mut rng = Rng::new(seed ^ 0x5742_6b03_91c2_e4d7);
     let user_stack = rng.chance(USER_STACK_PERCENT).then(|| rng.chance(20));
     let gate = rng.below(100);
@@ -160,7 +197,8 @@ fn stack_and_fence(seed: u64) -> (Option<bool>, Fence) {
         (_, 0..90) => Fence::Command,
         _ => Fence::Manual,
     };
-    (user_stack, fence)
+    let restart_grace_ms = rng.pick(&[30_000, 30_000, 3_000, 500]).unwrap_or(0);
+    Policies { user_stack, fence, restart_grace_ms }
 }
 
 /// A plan in the making.
@@ -179,7 +217,7 @@ impl Draw {
 
     /// A fault, and often what takes it back later.
     fn fault(&mut self, kind: u64, at: Micros) {
-        let longest = [100 * MS, 3 * SECOND, 15 * SECOND][self.rng.below(3) as usize];
+        let longest = self.rng.pick(&LONGEST).unwrap_or(SECOND);
         let lasts = 10 * MS + self.rng.below(longest);
         let (node, byte) = (self.node(), self.rng.below(256) as u8);
         let (now, then) = match kind {
@@ -206,14 +244,46 @@ impl Draw {
             20 => (Deed::Intrude(node, byte), Some(Deed::IntrudersEnd)),
             21 => (Deed::AskShutdown(node), Some(Deed::StartCorosync(node))),
             22 => (Deed::Ghost, None),
-            24 => (Deed::ToolDies(node), None),
-            25 => (Deed::RefuseControl(node), Some(Deed::AllowControl(node))),
-            26 => (Deed::AckDead(node, self.node()), None),
+            23 => return self.mount_while_it_moves(node, at),
+            25 => (Deed::ToolDies(node), None),
+            26 => (Deed::RefuseControl(node), Some(Deed::AllowControl(node))),
+            27 => (Deed::AckDead(node), None),
+            28.. => return self.strange(kind - KINDS - KINDS_OF_USER_STACK, node, byte, at, lasts),
             _ if byte < 64 => return self.blackout(at, lasts),
             _ => (Deed::PowerOff(node), Some(Deed::PowerOn(node))),
         };
-        self.spans.push((at, at + if then.is_some() || matches!(kind, 11 | 12) { lasts } else { 0 }));
+        let holds_on = matches!(now, Deed::Stall(..) | Deed::Busy(..));
+        self.add(at, if then.is_some() || holds_on { lasts } else { 0 }, now, then);
+    }
+
+    fn add(&mut self, at: Micros, lasts: Micros, now: Deed, then: Option<Deed>) {
+        self.spans.push((at, at + lasts));
         self.deeds.extend([(at, now)].into_iter().chain(then.map(|deed| (at + lasts, deed))));
+    }
+
+    /// What people and other programs do.
+    fn strange(&mut self, kind: u64, node: u32, byte: u8, at: Micros, lasts: Micros) {
+        let (now, then) = match kind {
+            0 => (Strange::Misconfigured(byte), Strange::Reconfigured),
+            1 => (Strange::OtherSettings(byte), Strange::Reconfigured),
+            2 => (Strange::Meddles(byte), Strange::StopsMeddling),
+            3 => (Strange::Legacy(byte), Strange::LegacyEnds),
+            4 => (Strange::Sticks, Strange::Unsticks),
+            5 => return self.add(at, lasts, Deed::Strange(node, Strange::HidesTree(byte)), Some(Deed::Allow(node))),
+            6 => return self.add(at, 0, Deed::Strange(node, Strange::BreaksOff), None),
+            _ => {
+                let now = Deed::Strange(node, Strange::LosesState(byte));
+                return self.add(at, lasts, now, Some(Deed::StartDaemon(node)));
+            }
+        };
+        self.add(at, lasts, Deed::Strange(node, now), Some(Deed::Strange(node, then)));
+    }
+
+    /// A node gets its other address, and mounts by the old one while somebody holds the exchange up.
+    fn mount_while_it_moves(&mut self, node: u32, at: Micros) {
+        let (holds_up, lasts) = (self.node(), 1500 * MS + self.rng.below(SECOND));
+        self.add(at, lasts, Deed::Busy(holds_up, lasts / MS), None);
+        self.deeds.extend([(at, Deed::ChangeAddress(node)), (at + self.rng.below(100 * MS), Deed::Mount(node))]);
     }
 
     fn blackout(&mut self, at: Micros, lasts: Micros) {
@@ -226,10 +296,11 @@ impl Draw {
 
     fn usage(&mut self, at: Micros) {
         let node = self.node();
-        let deed = match self.rng.below(4) {
-            0 => Deed::Mount(node),
-            1 => Deed::Umount(node),
-            2 => return self.mount_for_a_while(node, at),
+        let deed = match self.rng.below(10) {
+            0 | 1 => Deed::Mount(node),
+            2 | 3 => Deed::Umount(node),
+            4 | 5 => return self.mount_for_a_while(node, at),
+            6 => Deed::Strange(node, Strange::Tool(self.rng.below(256) as u8)),
             _ => Deed::Ask(node, self.rng.below(256) as u8),
         };
         self.deeds.push((at, deed));
@@ -249,14 +320,15 @@ fn overlap(spans: &[(Micros, Micros)]) -> usize {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { seed, nodes, forget, user_stack, fence, quorum_lag, .. } = self;
+        let Plan { seed, nodes, forget, user_stack, fence, quorum_lag, restart_grace_ms, .. } = self;
         let stack = match user_stack {
             None => "o2cb",
             Some(true) => "a user stack that recovers by itself",
             Some(false) => "a user stack",
         };
         let lag = quorum_lag / MS;
-        writeln!(f, "seed {seed}: {nodes} nodes, {stack}, forget {forget:?}, fence {fence:?}, quorum after {lag} ms")?;
+        write!(f, "seed {seed}: {nodes} nodes, {stack}, forget {forget:?}, fence {fence:?}, ")?;
+        writeln!(f, "restart grace {restart_grace_ms} ms, quorum after {lag} ms")?;
         self.deeds.iter().try_for_each(|(at, deed)| writeln!(f, "{:>8} ms  {deed:?}", at / MS))
     }
 }

@@ -1,0 +1,184 @@
+//! After the last deed all faults end, and all must come to rest; then every node must be able to mount.
+
+use super::outcome::Failure;
+use super::questions::PIN;
+use super::{REST_MAX, Run};
+use crate::sim::agenda::{Micros, SECOND};
+use crate::sim::cluster::{MountOutcome, Tool};
+use crate::sim::host::Host;
+use agent_core::refusal::Refusal;
+use agent_core::wait::Wait;
+use configfs::Tree;
+use proto::control::Ask;
+
+/// At rest a tool has its word after this, and after the longest time in which corosync may still be busy.
+const WORD_MAX: Micros = 30 * SECOND;
+/// init looks for daemons that have ended so often.
+const RESTART_EVERY: Micros = 2 * SECOND;
+/// Most steps of a run: a cluster that turns in circles is restless too.
+const STEPS_MAX: u64 = 400_000;
+
+impl Run<'_> {
+    /// All faults end, and everything is on.
+    pub(super) fn calm_down(&mut self) {
+        for node in 1..=self.plan.nodes {
+            self.cluster.resume(node);
+            self.cluster.resume_corosync(node);
+            self.restart_if_deserted(node);
+            self.cluster.power_on(node);
+            self.cluster.start_corosync(node);
+            self.allow(node);
+            self.control_answers(node, None);
+            self.stop_meddling(node);
+            self.reconfigure(node);
+            self.cluster.unstick(node);
+            self.cluster.legacy_groups(node, vec![]);
+            self.cluster.stray_tool_goes(node);
+            self.unmount_if_drifted(node);
+            self.cluster.hosts.entry(node).and_modify(|host| {
+                host.kernel_delay = 0;
+                host.effects_left = None;
+            });
+        }
+        for (node, other) in std::mem::take(&mut self.pinned) {
+            self.cluster.ask(node, Ask::Unpin { text: PIN.into(), node: other });
+        }
+        for (node, client) in std::mem::take(&mut self.patient) {
+            self.cluster.hang_up(node, client);
+        }
+        self.cluster.intruders_end();
+        self.cluster.heal();
+        self.lines.iter_mut().for_each(|lines| lines.add(self.cluster.now(), "-- all faults end".into()));
+    }
+
+    /// What the status of such a node asks for: without dlm_controld its volumes stand still for ever, and what a daemon
+    /// without its state file finds is not its own.
+    fn restart_if_deserted(&mut self, node: u32) {
+        let is_lost = |host: &Host| {
+            let other_cluster = host.kernel.tree().ok().flatten().is_some_and(|tree| tree.name != "lab");
+            host.kernel.stack.deserted || host.needs_restart || other_cluster
+        };
+        if self.cluster.hosts.get(&node).is_some_and(is_lost) {
+            self.cluster.power_off(node);
+        }
+    }
+
+    /// What the status of such a node asks for: attributes cannot change under a mount.
+    fn unmount_if_drifted(&mut self, node: u32) {
+        let wanted = self.plan.policy().attributes;
+        let tree = self.cluster.hosts.get(&node).and_then(|host| host.kernel.tree().ok().flatten());
+        // On a user stack a mount goes on without an entry, and the node is not let in with another one before it ends.
+        let has_drifted = |tree: &Tree| tree.attributes != wanted || tree.local().is_none();
+        if tree.is_some_and(has_drifted) {
+            self.cluster.umount(node);
+            self.cluster.tool_umounts(node);
+        }
+    }
+
+    /// init restarts what has ended; a daemon that was asked to end may do so.
+    fn restart(&mut self) {
+        if self.cluster.now() < self.next_look {
+            return;
+        }
+        self.next_look = self.cluster.now() + RESTART_EVERY;
+        for node in 1..=self.plan.nodes {
+            // A fence device may have turned it off at last, and corosync may have ended under its volumes.
+            self.restart_if_deserted(node);
+            self.cluster.power_on(node);
+            if self.cluster.agent(node).is_none() {
+                self.cluster.start_daemon(node);
+            }
+            if !self.cluster.corosync.is_up(node) {
+                self.cluster.start_corosync(node);
+            }
+        }
+    }
+
+    pub(super) fn rest(&mut self) -> Result<(), Failure> {
+        let until = self.cluster.now() + REST_MAX;
+        loop {
+            self.restart();
+            let wrong = if self.cluster.is_active() { Some("still active".to_owned()) } else { self.wrong() };
+            let Some(what) = wrong else { return Ok(()) };
+            if self.cluster.now() > until || self.tally.steps > STEPS_MAX {
+                return Err(Failure::Restless { what: self.wrong().unwrap_or(what) });
+            }
+            let chunk = self.cluster.now() + RESTART_EVERY;
+            while self.cluster.next_at().is_some_and(|at| at <= chunk) && self.tally.steps <= STEPS_MAX {
+                self.step()?;
+            }
+            self.cluster.pass(chunk);
+        }
+    }
+
+    /// What is not as it should be at the end.
+    fn wrong(&self) -> Option<String> {
+        (1..=self.plan.nodes).find_map(|node| self.wrong_with(node))
+    }
+
+    fn wrong_with(&self, node: u32) -> Option<String> {
+        let host = self.cluster.hosts.get(&node)?;
+        let Some(agent) = host.agent() else { return Some(format!("n{node} has no daemon")) };
+        let said = |what: String| Some(format!("n{node} {what}"));
+        if agent.view().live().len() != self.plan.nodes as usize {
+            return said(format!("sees {:?}", agent.view().live()));
+        }
+        let allowed = |wait: &Wait| matches!(wait, Wait::Pinned { .. });
+        if let Some(standing) = agent.waits().iter().find(|standing| !allowed(&standing.wait)) {
+            return said(format!("waits: {}", standing.wait));
+        }
+        let Some(agreed) = agent.agreed() else { return said("has agreed on nothing".into()) };
+        let moving =
+            |refusal: &Refusal| matches!(refusal, Refusal::LiveWithoutQuorum { .. } | Refusal::IdentityChanged { .. });
+        if let Some((member, refusal)) = agreed.troubles.iter().find(|(_, refusal)| !moving(refusal)) {
+            return said(format!("has a trouble with {member}: {refusal}"));
+        }
+        let in_ = agreed.established();
+        if in_.len() != self.plan.nodes as usize {
+            return said(format!("has not let all in: {:?}", agreed.standing));
+        }
+        // Who waits for "settled" waits for the end of the pins, too.
+        let open =
+            if agent.is_quiet() { host.daemon.iter().flat_map(|daemon| &daemon.open_requests).count() } else { 0 };
+        let wanted: Vec<u8> = agreed.table.entries.keys().copied().collect();
+        let found: Vec<u8> = host.kernel.table().keys().map(|number| number.as_u8()).collect();
+        let all: Vec<u8> = (1..=self.plan.nodes as u8).collect();
+        let half_made = host.kernel.half_made();
+        if !host.needs_down.is_empty() {
+            return said(format!("has the volume mounted, and DOWN was not written for {:?}", host.needs_down));
+        }
+        if wanted != all || found != all || open > 0 || !half_made.is_empty() {
+            return said(format!("has table {wanted:?}, kernel {found:?} and {half_made:?}, {open} open requests"));
+        }
+        None
+    }
+
+    /// After all the faults each node can mount, whoever has the volume mounted already.
+    pub(super) fn mount_everywhere(&mut self) -> Result<(), Failure> {
+        if self.plan.user_stack.is_some() {
+            return self.ask_everywhere();
+        }
+        for node in 1..=self.plan.nodes {
+            let outcome = self.cluster.mount(node);
+            let mounted = self.cluster.hosts.get(&node).is_some_and(|host| host.kernel.is_mounted());
+            if !mounted {
+                return Err(Failure::Restless { what: format!("n{node} cannot mount: {outcome:?}") });
+            }
+            debug_assert!(matches!(outcome, MountOutcome::Mounted | MountOutcome::Impossible));
+        }
+        Ok(())
+    }
+
+    /// Every tool that asks has its word soon.
+    fn ask_everywhere(&mut self) -> Result<(), Failure> {
+        (1..=self.plan.nodes).for_each(|node| self.cluster.tool_mounts(node));
+        let until = self.cluster.now() + WORD_MAX;
+        while self.cluster.next_at().is_some_and(|at| at <= until) {
+            self.step()?;
+        }
+        match self.cluster.hosts.values().find(|host| host.tool == Some(Tool::Asks)) {
+            Some(host) => Err(Failure::Restless { what: format!("n{}: the tool has no word", host.node) }),
+            None => Ok(()),
+        }
+    }
+}
