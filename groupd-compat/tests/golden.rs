@@ -100,6 +100,13 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
             let handle = cluster.handle_of(number(0), cpg.as_bytes()).expect("a handle");
             (0..number(2)).for_each(|_| assert!(cluster.step_at(number(0), handle), "nothing on {cpg}"));
         }
+        // From here on each departure of a daemon that ends is ordered when told: depart 2 control, depart 2 1:alpha
+        "ragged" => cluster.ragged = true,
+        "depart" => {
+            let cpg =
+                if args[1] == "control" { "groupd\0".to_owned() } else { format!("{}_{}\0", group(1).0, group(1).1) };
+            assert!(cluster.depart_from(number(0), cpg.as_bytes()), "nobody departs from {cpg}");
+        }
         "revive" => cluster.revive(number(0)),
         "waits" => {
             let lines = cluster.waits();

@@ -4,8 +4,10 @@
 //! after another stop), nothing comes after `terminate`, and `finish` is of the start that stands. Where a node comes back only when all is quiet, also: nobody starts while a
 //! member that it is told of still runs with another list. After the healing nobody waits, and all members agree.
 //!
-//! `SEED=7 SEEDS=1` tells one life; `SEEDS=100000` searches. `MIXED=1`: each node takes what comes on its handles in any order
-//! across them; `MIXED=2`: those of the groups first. Not all of those lives end well (COMPAT, row B18).
+//! `SEED=7 SEEDS=1` tells one life; `SEEDS=100000` searches. `MIXED=0`: each node takes what comes in corosync's order;
+//! `MIXED=1`: in any order that the edge can show a daemon that stood still, across its handles; `MIXED=2`: in any order across
+//! them at all, as when a ring of libcpg was full. `RAGGED=1`: a daemon that ends departs from each CPG by itself, with other
+//! events in between. What is known of the lives that do not end well is in COMPAT, "Open".
 
 #![allow(clippy::disallowed_methods, reason = "a test, and which seeds it runs is asked of the environment")]
 
@@ -25,6 +27,10 @@ const TWICE_EACH: u64 = 100;
 const DEEDS_MAX: u64 = 70;
 /// A life that goes on after so many steps never ends.
 const STEPS_MAX: usize = 100_000;
+/// Of so many lives one may hang in which daemons end in pieces; 1 of 8,000 was measured.
+const ONE_HANGS_OF: u64 = 2_000;
+/// How a life goes wrong in which all wait for ever, and nothing else is wrong.
+const HANG: &str = "hang: ";
 const GROUPS: [&str; 3] = ["fence", "lock", "fs"];
 
 /// xorshift64*: small, and the same everywhere. Source: Vigna, "An experimental exploration of Marsaglia's xorshift
@@ -54,6 +60,13 @@ struct Told {
     ended: bool,
 }
 
+/// What a daemon may be shown; see above.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    mixed: u64,
+    ragged: bool,
+}
+
 /// One life of a cluster, watched.
 struct Life {
     cluster: Cluster,
@@ -61,7 +74,6 @@ struct Life {
     size: u32,
     /// Nodes come back only when nothing is on its way.
     calm: bool,
-    /// A node takes what came on its handles in any order across them, as after it stood still.
     mixed: u64,
     told: BTreeMap<(u32, Level), Told>,
     pids: BTreeMap<u32, u32>,
@@ -73,7 +85,7 @@ fn held(me: NodeId) -> Settings {
 }
 
 impl Life {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, world: World) -> Self {
         let mut chance = Chance::of(seed);
         let size = 3 + chance.below(3) as u32;
         let settings = if chance.below(2) == 0 { Settings::libgroup } else { held };
@@ -81,9 +93,9 @@ impl Life {
         (1..=size).for_each(|node| cluster.start_daemon(node));
         cluster.settle();
         let calm = chance.below(2) == 0;
-        let mixed = asked("MIXED", 0);
+        cluster.ragged = world.ragged;
         let (told, pids) = (BTreeMap::new(), BTreeMap::new());
-        Life { cluster, chance, size, calm, mixed, told, pids, steps: 0 }
+        Life { cluster, chance, size, calm, mixed: world.mixed, told, pids, steps: 0 }
     }
 
     fn node(&mut self) -> u32 {
@@ -128,11 +140,13 @@ impl Life {
 
     fn step(&mut self, node: u32) -> bool {
         let Life { cluster, chance, .. } = self;
+        if cluster.ragged && chance.below(4) == 0 && cluster.depart(|count| chance.below(count as u64) as usize) {
+            return true;
+        }
         match self.mixed {
             0 => cluster.step_of(node),
-            1 => cluster.step_any(node, |ready| chance.below(ready as u64) as usize),
-            3 => cluster.step_never_behind(node, |ready| chance.below(ready as u64) as usize),
-            _ => cluster.step_groups_first(node, |ready| chance.below(ready as u64) as usize),
+            1 => cluster.step_never_behind(node, |ready| chance.below(ready as u64) as usize),
+            _ => cluster.step_any(node, |ready| chance.below(ready as u64) as usize),
         }
     }
 
@@ -151,7 +165,8 @@ impl Life {
             let (first, size) = (self.node(), self.size);
             let mut order = (0..size).map(|turn| 1 + (first + turn) % size);
             let Some(_) = order.find(|&node| self.step(node)) else {
-                if !self.cluster.kill_one() {
+                let Life { cluster, chance, .. } = self;
+                if !cluster.depart(|count| chance.below(count as u64) as usize) && !cluster.kill_one() {
                     return Ok(());
                 }
                 continue;
@@ -220,7 +235,7 @@ impl Life {
         (1..=self.size).for_each(|node| self.cluster.revive(node));
         self.settle()?;
         let waits = self.cluster.waits();
-        if waits.is_empty() { self.agree() } else { Err(waits.join("; ")) }
+        if waits.is_empty() { self.agree() } else { Err(format!("{HANG}{}", waits.join("; "))) }
     }
 
     /// Members and id of a group are the same on all.
@@ -293,10 +308,10 @@ fn digest(cluster: &Cluster) -> u64 {
 }
 
 /// Lives one life; what went wrong, with everything that was said.
-fn run(seed: u64) -> Result<u64, String> {
-    let mut life = Life::new(seed);
+fn run(seed: u64, world: World) -> Result<u64, String> {
+    let mut life = Life::new(seed, world);
     let lived = life.live();
-    lived.map_err(|why| format!("SEED={seed}: {why}\n{}", life.cluster.log.join("\n")))?;
+    lived.map_err(|why| format!("SEED={seed} {world:?}: {why}\n{}", life.cluster.log.join("\n")))?;
     Ok(digest(&life.cluster))
 }
 
@@ -304,17 +319,45 @@ fn asked(word: &str, otherwise: u64) -> u64 {
     std::env::var(word).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-#[test]
-fn every_life_ends_well() {
+/// What went wrong in the lives that are asked for.
+fn live_all(world: World) -> Vec<String> {
     let first = asked("SEED", 1);
     let mut wrong = Vec::new();
     for seed in first..first + asked("SEEDS", SEEDS) {
-        match run(seed) {
-            Ok(digest) if seed % TWICE_EACH == 0 => assert_eq!(run(seed), Ok(digest), "seed {seed} lives twice"),
+        match run(seed, world) {
+            Ok(digest) if seed % TWICE_EACH == 0 => assert_eq!(run(seed, world), Ok(digest), "seed {seed} lives twice"),
             Ok(_) => {}
             Err(why) => wrong.push(why),
         }
     }
+    wrong
+}
+
+fn assert_none(wrong: &[String]) {
     let seeds: Vec<&str> = wrong.iter().filter_map(|why| why.lines().next()).collect();
     assert!(wrong.is_empty(), "{} lives\n{}\n{}", wrong.len(), seeds.join("\n"), wrong[0]);
+}
+
+#[test]
+fn every_life_ends_well() {
+    let (mixed, ragged) = (asked("MIXED", 0), asked("RAGGED", 0) == 1);
+    assert_none(&live_all(World { mixed, ragged }));
+}
+
+#[test]
+fn every_life_of_daemons_that_stand_still_ends_well() {
+    assert_none(&live_all(World { mixed: 1, ragged: false }));
+}
+
+/// A daemon's end shows in each CPG by itself. A join or another death between these is seen in another order by those who
+/// stood still: some hang, nobody starts who should not.
+#[test]
+fn no_end_in_pieces_starts_who_should_not() {
+    for mixed in [0, 1] {
+        let (hangs, wrong) = live_all(World { mixed, ragged: true })
+            .into_iter()
+            .partition::<Vec<_>, _>(|why| why.lines().next().is_some_and(|line| line.contains(HANG)));
+        assert_none(&wrong);
+        assert!(hangs.len() as u64 <= asked("SEEDS", SEEDS).div_ceil(ONE_HANGS_OF), "{}", hangs.join("\n"));
+    }
 }

@@ -9,6 +9,7 @@ use super::effect::{Effect, Effects, Exit, KillReason, Notice};
 use super::event::{QuorumReport, Reason, ViewChange};
 use super::group::Group;
 use super::modes::Mode;
+use super::node::Control;
 use super::{Machine, Node, QUEUE_MAX};
 use crate::event_id::Cause;
 use crate::ids::{CpgId, Member, NodeId, RingId};
@@ -132,11 +133,14 @@ impl Machine {
         }
     }
 
-    /// The ring is complete on the control CPG: so it is on the others.
+    /// The ring is complete on the control CPG: so it is on the others. Who is to join and is not here now never will be.
     fn complete_ring(&mut self, ring: RingId, fx: &mut Effects) {
         for cpg in self.groups.keys().copied().collect::<Vec<_>>() {
             let due = self.groups.get_mut(&cpg).map(|group| group.abreast.take_until(ring));
             due.iter().flatten().for_each(|change| self.view_taken(cpg, change, fx));
+            if let Some(group) = self.groups.get_mut(&cpg) {
+                group.drop_strangers(&self.node.control);
+            }
         }
     }
 
@@ -151,7 +155,8 @@ impl Machine {
             } else {
                 group.join_came(member, count, &mut self.node);
             }
-            if reason == Reason::NodeUp && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
+            let comes_back = reason == Reason::NodeUp && self.node.control.is_daemon(member);
+            if comes_back && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
                 fx.push(Effect::Kill(member.node, KillReason::Merged));
             }
         }
@@ -209,13 +214,14 @@ impl Machine {
 }
 
 impl Group {
-    /// Our own join: whoever is in the list is a member. Alone, we have created the group.
+    /// Our own join: whoever is in the list is a member, but for those who are gone from the control CPG: the others had that
+    /// before us, and their departure from this CPG is on its way (deviation B25). Alone, we have created the group.
     fn own_join_came(&mut self, change: &ViewChange, node: &mut Node) {
         if !self.joining || self.current.is_some() {
             return;
         }
         self.members.clear();
-        for &member in &change.members {
+        for &member in change.members.iter().filter(|member| !node.control.has_lost(**member)) {
             if self.members.iter().all(|known| known.node != member.node) {
                 self.members.push(member);
             }
@@ -225,7 +231,7 @@ impl Group {
         if found.len() == 1 {
             self.global_id = node.next_global_id();
         }
-        let mut join = Change::new(Cause::Join, node.me, found.len(), node.next_nr());
+        let mut join = Change::new(Cause::Join, node.me, change.nodes(), node.next_nr());
         join.found = found;
         self.queue.push_back(join);
     }
@@ -237,6 +243,20 @@ impl Group {
         }
         self.members.push(joiner);
         self.queue.push_back(Change::of(Cause::Join, joiner, count, node.next_nr()));
+    }
+
+    /// Joins of those who are not in the control CPG, although all that happened before this ring is known: they died when
+    /// nobody saw it (deviation B26).
+    fn drop_strangers(&mut self, control: &Control) {
+        let joiner = |change: &Change| {
+            let pid = change.pid.filter(|_| change.cause == Cause::Join)?;
+            Some(Member { node: change.node, pid })
+        };
+        let is_stranger = |change: &Change| joiner(change).is_some_and(|member| !control.is_daemon(member));
+        let strangers: Vec<Member> =
+            self.queue.iter().filter(|change| is_stranger(change)).filter_map(joiner).collect();
+        self.queue.retain(|change| !is_stranger(change));
+        self.members.retain(|member| !strangers.contains(member));
     }
 
     fn leave_came(&mut self, leaver: Member, count: usize, node: &mut Node) {
@@ -259,7 +279,8 @@ impl Group {
         if !self.members.contains(&gone) || node.control.is_daemon(gone) {
             return;
         }
-        if self.app.contains(&dead) {
+        let is_failing = |change: &Change| change.failed.contains(&dead);
+        if self.app.contains(&dead) && !self.current.iter().chain(&self.queue).any(is_failing) {
             let noticed = !node.quorum.names(dead);
             node.recovery.add(dead, self.cpg, self.key.level, noticed);
         }

@@ -2,8 +2,9 @@
 //! answer at once or when told.
 //!
 //! What is promised: one total order of all messages, joins and leaves; each handle sees its part of it in
-//! that order; across handles there is no order (see [`Cluster::step_any`]); on a ring change first the lost
-//! nodes, then the found ones, then the totem callback, and libquorum a little later.
+//! that order; across handles there is no order ([`Cluster::step_any`]) but what the edge makes of it
+//! ([`Cluster::step_never_behind`]); on a ring change first the lost nodes, then the found ones, then the totem callback, and
+//! libquorum a little later.
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 
@@ -59,6 +60,10 @@ pub struct Cluster {
     pub settings: fn(NodeId) -> Settings,
     pub log: Vec<String>,
     kills: BTreeSet<u32>,
+    /// Each departure of a process that ended is a message of its own in corosync, and others come in between.
+    pub ragged: bool,
+    /// Departures that are still to be ordered: of which node, from which CPG, who, how.
+    departing: Vec<(u32, Vec<u8>, Member, Reason)>,
     /// Everything each client was told.
     pub told: BTreeMap<(u32, Level), Vec<Callback>>,
     pub replies: Vec<(u32, Reply)>,
@@ -101,6 +106,8 @@ impl Cluster {
             settings,
             log: Vec::new(),
             kills: BTreeSet::new(),
+            ragged: false,
+            departing: Vec::new(),
             told: BTreeMap::new(),
             replies: Vec::new(),
             timers: BTreeMap::new(),
@@ -110,6 +117,7 @@ impl Cluster {
     // ---- what a test does ----
 
     pub fn start_daemon(&mut self, node: u32) {
+        self.depart_all(node);
         self.lives += 1;
         let pid = 1000 + self.lives;
         self.pids.insert(node, pid);
@@ -194,6 +202,7 @@ impl Cluster {
         for node in nodes {
             self.log.push(format!("-- node {node} crashes"));
             self.daemons.remove(node);
+            self.departing.retain(|(of, ..)| of != node);
             self.cpgs.values_mut().for_each(|members| _ = members.remove(node));
         }
         let sides = std::mem::take(&mut self.sides);
@@ -330,17 +339,6 @@ impl Cluster {
         let Some(daemon) = self.daemons.get(&node) else { return false };
         let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
         let ready: Vec<Handle> = waiting.map(|(&handle, _)| handle).collect();
-        !ready.is_empty() && self.step_at(node, ready[pick(ready.len())])
-    }
-
-    /// As [`Cluster::step_any`], but the control CPG and quorum only when no group's CPG has anything.
-    pub fn step_groups_first(&mut self, node: u32, pick: impl FnOnce(usize) -> usize) -> bool {
-        let Some(daemon) = self.daemons.get(&node) else { return false };
-        let waiting = daemon.handles.iter().filter(|(_, queue)| !queue.is_empty());
-        let ready: Vec<Handle> = waiting.map(|(&handle, _)| handle).collect();
-        let is_group = |handle: &Handle| matches!(handle, Handle::Cpg(cpg) if *cpg != CpgId::CONTROL);
-        let groups: Vec<Handle> = ready.iter().copied().filter(is_group).collect();
-        let ready = if groups.is_empty() { ready } else { groups };
         !ready.is_empty() && self.step_at(node, ready[pick(ready.len())])
     }
 
@@ -571,12 +569,38 @@ impl Cluster {
     fn daemon_ends(&mut self, node: u32, control: Reason) {
         let Some(daemon) = self.daemons.remove(&node) else { return };
         let gone = Member { node: NodeId(node), pid: daemon.pid };
-        let names: Vec<Vec<u8>> = self.cpgs.keys().cloned().collect();
-        for name in names {
-            if self.cpgs.get_mut(&name).and_then(|members| members.remove(&node)).is_some() {
-                let reason = if name == b"groupd\0" { control } else { Reason::ProcDown };
-                self.announce(node, &name, vec![(gone, reason)], vec![], &BTreeMap::new());
-            }
+        let names = self.cpgs.iter().filter(|(_, members)| members.contains_key(&node)).map(|(name, _)| name.clone());
+        for name in names.collect::<Vec<_>>() {
+            let reason = if name == b"groupd\0" { control } else { Reason::ProcDown };
+            self.departing.push((node, name, gone, reason));
+        }
+        if !self.ragged {
+            self.depart_all(node);
+        }
+    }
+
+    /// Orders one of the departures of processes that ended. False if there is none.
+    pub fn depart(&mut self, pick: impl FnOnce(usize) -> usize) -> bool {
+        if self.departing.is_empty() {
+            return false;
+        }
+        let (node, name, gone, reason) = self.departing.remove(pick(self.departing.len()));
+        if self.cpgs.get_mut(&name).and_then(|members| members.remove(&node)).is_some() {
+            self.announce(node, &name, vec![(gone, reason)], vec![], &BTreeMap::new());
+        }
+        true
+    }
+
+    /// Orders the departure of a node's last daemon from one CPG. False if there is none.
+    pub fn depart_from(&mut self, node: u32, name: &[u8]) -> bool {
+        let at = self.departing.iter().position(|(of, from, ..)| *of == node && from == name);
+        at.is_some_and(|at| self.depart(|_| at))
+    }
+
+    /// All that is left of a node's last daemon.
+    fn depart_all(&mut self, node: u32) {
+        while let Some(at) = self.departing.iter().position(|(of, ..)| *of == node) {
+            self.depart(|_| at);
         }
     }
 
