@@ -298,6 +298,7 @@ impl Agreed {
                 for member in self.established() {
                     self.held.insert(member, self.table.entries.clone());
                 }
+                self.reconsider();
                 (if changed { self.new_version(ring, text) } else { Ended::Quiet }, None)
             }
             StepKind::Undo { entries, by, refusal } => {
@@ -369,6 +370,7 @@ impl Agreed {
         for member in done(answers) {
             self.held.insert(member, self.table.entries.clone());
         }
+        self.reconsider();
     }
 
     /// Remembers whose kernel is not as the others'.
@@ -394,6 +396,9 @@ impl Agreed {
         for (member, standing) in &mut self.standing {
             let Identity::Entry(entry) = &self.hellos[member].identity else { continue };
             let taken = accepted.iter().any(|other| other.nodeid != entry.nodeid && clash(other, entry));
+            if !taken {
+                self.troubles.retain(|(of, refusal)| of != member || !matches!(refusal, Refusal::Taken { .. }));
+            }
             if !taken && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
                 *standing = Standing::Joining;
             }
