@@ -10,8 +10,8 @@ use cluster_tests::sim::nemesis::{Failure, Plan};
 use std::path::Path;
 use std::{env, fs};
 
-/// Of one `cargo test`: about 20 s on two cores, with optimisation or without.
-const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 2_000 };
+/// Of one `cargo test`: half a minute on two cores, with optimisation or without.
+const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 20_000 };
 /// Failing seeds that are shrunk and shown.
 const SHOWN_MAX: usize = 3;
 /// Failing seeds that are listed.

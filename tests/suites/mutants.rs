@@ -18,11 +18,11 @@ const FINDS: usize = if cfg!(debug_assertions) { 1 } else { 3 };
 /// After so many seeds without that many finds, those there are count.
 const SEEDS_MAX: u64 = if cfg!(debug_assertions) { 300 } else { 20_000 };
 /// Without optimisation only those that are found at once are planted.
-const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 8_000 };
+const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 1_500 };
 
 /// The bug, the checkers that must find it, and in at most how many seeds (median).
 const TABLE: &[(Bug, &[&str], u64)] = &[
-    (Bug::GhostsAreLive, &["nobody_waits_for_a_ghost"], 200),
+    (Bug::GhostsAreLive, &["nobody_waits_for_a_ghost"], 1500),
     (Bug::QuorumOfAnyRing, &["nothing_is_written_without_quorum"], 50),
     (Bug::MinorityIsQuorate, &["nothing_is_written_without_quorum"], 50),
     (Bug::MessagesOfAnyRing, &["a_message_of_another_view_changes_nothing"], 50),
@@ -33,10 +33,10 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::AbsentIsNotShared, &["changes_wait_for_kernels_whose_agent_is_gone"], 200),
     (Bug::AbsentBlocksNothing, &["changes_wait_for_kernels_whose_agent_is_gone"], 200),
     (Bug::OldViewStands, &["agents_of_one_view_hold_the_same"], 50),
-    (Bug::DeadForEver, &["nobody_spins"], 200),
+    (Bug::DeadForEver, &["nobody_spins"], 1500),
     (Bug::QuorumIsNoNews, &["all_comes_to_rest"], 50),
     (Bug::GarbageEndsIt, &["no_event_stops_the_daemon"], 50),
-    (Bug::DeafIsNotNoticed, &["whoever_hears_nothing_of_its_own_says_so"], 200),
+    (Bug::DeafIsNotNoticed, &["whoever_hears_nothing_of_its_own_says_so"], 1500),
     (Bug::NoSecondTry, &["all_comes_to_rest"], 200),
     (Bug::SecondHelloIsIgnored, &["all_comes_to_rest"], 50),
     (Bug::TableIsNotKept, &["every_change_has_a_later_version"], 50),
@@ -48,7 +48,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::LiveIsNotTold, &["all_comes_to_rest"], 1500),
     (Bug::QuorumIsNotAsked, &["nothing_is_written_without_quorum"], 50),
     (Bug::OldestTableWins, &["every_change_has_a_later_version"], 50),
-    (Bug::TableBeforeKernel, &["all_comes_to_rest"], 8000),
+    (Bug::TableBeforeKernel, &["all_comes_to_rest"], 1500),
     (
         Bug::WhoHasAnEntryIsIn,
         &[
@@ -75,10 +75,10 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
         &["an_entry_is_erased_only_after_a_vote_that_nothing_held_up", "nobody_removes_the_entry_of_a_live_node"],
         1500,
     ),
-    (Bug::NothingIsUndone, &["nobody_spins"], 200),
+    (Bug::NothingIsUndone, &["nobody_spins"], 1500),
     (Bug::NothingIsRestored, &["nobody_spins"], 200),
     (Bug::NobodyVotes, &["an_entry_is_erased_only_after_a_vote_that_nothing_held_up"], 1500),
-    (Bug::OwnerIsNotAsked, &["nobody_removes_the_entry_of_a_live_node"], 8000),
+    (Bug::OwnerIsNotAsked, &["nobody_removes_the_entry_of_a_live_node"], 1500),
     (Bug::LeftoversAreForgotten, &["kernels_are_equal_between_changes_or_a_wait_names_the_difference"], 50),
     (Bug::NobodyIsAligned, &["kernels_are_equal_between_changes_or_a_wait_names_the_difference"], 50),
     (Bug::UndoTakesTheLiving, &["nobody_removes_the_entry_of_a_live_node"], 1500),
@@ -86,7 +86,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::NothingIsDone, &["kernels_are_equal_between_changes_or_a_wait_names_the_difference"], 50),
     (Bug::NotSavedBefore, &["what_is_to_be_written_is_saved_first"], 50),
     (Bug::LateBatchAnswers, &["all_comes_to_rest"], 200),
-    (Bug::TheLivingMayGo, &["no_member_loses_its_entry"], 50),
+    (Bug::TheLivingMayGo, &["no_member_loses_its_entry"], 200),
     (
         Bug::AccountIsLost,
         &["all_comes_to_rest", "kernels_are_equal_between_changes_or_a_wait_names_the_difference"],
@@ -96,7 +96,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::NothingIsAdopted, &["all_comes_to_rest"], 50),
     (Bug::PinsDoNotHold, &["nobody_spins", "a_pinned_daemon_stays"], 50),
     (Bug::ShutdownIsFine, &["a_pinned_daemon_stays"], 50),
-    (Bug::CanStopIsAYes, &["can_stop_says_what_the_kernel_was_seen_to_hold"], 50),
+    (Bug::CanStopIsAYes, &["can_stop_says_what_the_kernel_was_seen_to_hold"], 200),
     (Bug::LateMountIsOverlooked, &["a_pinned_daemon_stays"], 1500),
     (Bug::AnsweredTwice, &["every_request_is_answered_once"], 50),
     (Bug::WaitersAreForgotten, &["all_comes_to_rest"], 50),

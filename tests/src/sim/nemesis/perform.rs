@@ -13,6 +13,9 @@ use configfs::Errno;
 use configfs::model::Call;
 use proto::control::{Ask, Condition};
 
+/// From a node's first address to its other one.
+pub(super) const MOVED_BY: u32 = 100;
+
 impl Run<'_> {
     pub(super) fn perform(&mut self, deed: Deed) {
         let cluster = &mut self.cluster;
@@ -118,7 +121,7 @@ impl Run<'_> {
     pub(super) fn configure(&mut self, node: u32) {
         let mut configured = configured(node);
         if self.moved.get(&node) == Some(&true) {
-            configured.address = Ok(address(node + 100));
+            configured.address = Ok(address(node + MOVED_BY));
         }
         self.cluster.configure(|config| _ = config.nodes.insert(NodeId(node), configured));
     }

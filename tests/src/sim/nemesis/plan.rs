@@ -110,12 +110,14 @@ const USER_STACK_PERCENT: u64 = 30;
 const STRANGE_PERCENT: u64 = 30;
 /// All nodes are powered on within this time.
 const POWER_ON_WITHIN: Micros = 1500 * MS;
+/// Changes of the configuration, of all nodes: each takes as long to settle as four other faults.
+const MOVES_MAX: u32 = 2;
 /// The first fault comes a second later, and within this: while the cluster is founded, or soon after.
 const FIRST_WITHIN: Micros = 4 * SECOND;
 /// Most time between two faults is twice one of these.
 const GAPS: [Micros; 4] = [10 * MS, 40 * MS, 150 * MS, 600 * MS];
 /// A fault lasts at most one of these.
-const LONGEST: [Micros; 3] = [50 * MS, SECOND, 4 * SECOND];
+const LONGEST: [Micros; 4] = [50 * MS, SECOND, 4 * SECOND, 16 * SECOND];
 /// Of a hundred faults, how many come together with the one before.
 const TOGETHER_PERCENT: u64 = 50;
 /// And how many hit when the one before has just been noticed, or its ring is being synchronised.
@@ -135,7 +137,7 @@ impl Plan {
     #[must_use]
     pub fn of_size(seed: u64, nodes: u32) -> Self {
         let Policies { user_stack, fence, restart_grace_ms } = policies(seed);
-        let mut draw = Draw { rng: Rng::new(seed).split(), nodes, deeds: Vec::new(), spans: Vec::new() };
+        let mut draw = Draw { rng: Rng::new(seed).split(), nodes, deeds: Vec::new(), spans: Vec::new(), moves: 0 };
         let rng = &mut draw.rng;
         let forget = if rng.chance(70) { Forget::Unconfigured } else { Forget::Gone };
         let quorum_lag = if rng.chance(20) { 500 * MS } else { 2 * MS };
@@ -208,6 +210,8 @@ struct Draw {
     deeds: Vec<(Micros, Deed)>,
     /// From when to when each fault lasts.
     spans: Vec<(Micros, Micros)>,
+    /// Changes of the configuration so far.
+    moves: u32,
 }
 
 impl Draw {
@@ -220,6 +224,8 @@ impl Draw {
         let longest = self.rng.pick(&LONGEST).unwrap_or(SECOND);
         let lasts = 10 * MS + self.rng.below(longest);
         let (node, byte) = (self.node(), self.rng.below(256) as u8);
+        self.moves += u32::from(matches!(kind, 17..=19 | 23));
+        let kind = if self.moves > MOVES_MAX && matches!(kind, 17..=19 | 23) { kind % 16 } else { kind };
         let (now, then) = match kind {
             0 => (Deed::PowerOff(node), Some(Deed::PowerOn(node))),
             1 => (Deed::CrashDaemon(node), Some(Deed::StartDaemon(node))),

@@ -1,12 +1,15 @@
 //! After the last deed all faults end, and all must come to rest; then every node must be able to mount.
 
 use super::outcome::Failure;
+use super::perform::MOVED_BY;
 use super::questions::PIN;
 use super::{REST_MAX, Run};
 use crate::sim::agenda::{Micros, SECOND};
-use crate::sim::cluster::{MountOutcome, Tool};
+use crate::sim::cluster::{MountOutcome, Tool, address};
 use crate::sim::host::Host;
+use agent_core::Agent;
 use agent_core::refusal::Refusal;
+use agent_core::table::Standing;
 use agent_core::wait::Wait;
 use configfs::Tree;
 use proto::control::Ask;
@@ -68,7 +71,9 @@ impl Run<'_> {
         let wanted = self.plan.policy().attributes;
         let tree = self.cluster.hosts.get(&node).and_then(|host| host.kernel.tree().ok().flatten());
         // On a user stack a mount goes on without an entry, and the node is not let in with another one before it ends.
-        let has_drifted = |tree: &Tree| tree.attributes != wanted || tree.local().is_none();
+        let own = [address(node), address(node + MOVED_BY)];
+        let is_own = |tree: &Tree| tree.local().is_some_and(|local| own.contains(&local.address.as_ipv4()));
+        let has_drifted = |tree: &Tree| tree.attributes != wanted || !is_own(tree);
         if tree.is_some_and(has_drifted) {
             self.cluster.umount(node);
             self.cluster.tool_umounts(node);
@@ -85,8 +90,10 @@ impl Run<'_> {
             // A fence device may have turned it off at last, and corosync may have ended under its volumes.
             self.restart_if_deserted(node);
             self.cluster.power_on(node);
-            if self.cluster.agent(node).is_none() {
-                self.cluster.start_daemon(node);
+            match self.cluster.agent(node) {
+                Some(agent) if says_unfit(agent) => self.cluster.look(node), // what was refused once may be read now
+                Some(_) => {}
+                None => self.cluster.start_daemon(node),
             }
             if !self.cluster.corosync.is_up(node) {
                 self.cluster.start_corosync(node);
@@ -181,4 +188,9 @@ impl Run<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn says_unfit(agent: &Agent) -> bool {
+    let own = agent.member().and_then(|me| agent.agreed()?.standing.get(&me));
+    matches!(own, Some(Standing::Refused(Refusal::SaysUnfit(_))))
 }

@@ -4,6 +4,7 @@
 use super::Run;
 use super::questions;
 use crate::sim::cluster::{address, configured, name};
+use crate::sim::host::Host;
 use agent_core::ids::NodeId;
 use configfs::Errno;
 use configfs::model::Call;
@@ -84,7 +85,9 @@ impl Run<'_> {
     fn misconfigure(&mut self, node: u32, byte: u8) {
         let other = self.other(node, byte / 8);
         let (me, mut entry) = (NodeId(node), configured(node));
+        let is_hidden = self.cluster.hosts.get(&node).is_some_and(|host| host.kernel.tree().is_err());
         match byte % 8 {
+            5 | 6 if is_hidden => return, // it could not tell by which name it has written
             0 => entry.address = Err("fd00::1".into()),
             1 => entry.address = Ok(address(other)),
             2 => entry.name = Some("a node".into()),
@@ -151,7 +154,9 @@ impl Run<'_> {
     }
 
     fn hide_tree(&mut self, node: u32, byte: u8) {
-        let Some(host) = self.cluster.hosts.get_mut(&node) else { return };
+        // With a volume mounted it would be missed as a member that counts; with another cluster name, see above.
+        let can_be = |host: &&mut Host| !host.kernel.is_mounted() && host.own_config.is_none();
+        let Some(host) = self.cluster.hosts.get_mut(&node).filter(can_be) else { return };
         let (call, pattern) = if byte % 2 == 0 { (Call::List, "*/node") } else { (Call::Show, "*/num") };
         host.kernel.model().refuse(call, pattern, Errno::EIO);
         self.cluster.look(node);
