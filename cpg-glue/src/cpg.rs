@@ -19,10 +19,12 @@ use crate::callbacks::{CpgEvent, Inbox};
 use crate::calls::{Calls, Done};
 use crate::error::{Call, Code, Failure};
 use crate::event::{Event, Loss};
+use crate::glue::Shared;
 use crate::ids::{Connection, GroupName, Member, Reason};
 use crate::outbound::Outbound;
 use crate::ready::Ready;
 use crate::retry::{CONNECT, SEND};
+use crate::session::DISPATCH_BATCH;
 use crate::spare::Spares;
 use crate::sys::{Cpg, Dispatched};
 use crate::watched::Watched;
@@ -199,10 +201,6 @@ impl Group {
         }
     }
 
-    pub(crate) fn name(&self) -> &GroupName {
-        &self.name
-    }
-
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
     }
@@ -341,5 +339,36 @@ impl Group {
     pub(crate) fn ring_moves(&mut self) {
         self.send_failures = 0;
         self.send_at = None;
+    }
+}
+
+/// Takes up to [`DISPATCH_BATCH`] events of one group, until `tell` says that there is no room for more.
+pub(crate) fn read(
+    group: &mut Group,
+    (connection, me): (Connection, Member),
+    calls: &mut Calls,
+    (shared, now): (&Shared, Instant),
+    mut tell: impl FnMut(Event) -> bool,
+) -> Result<(), Loss> {
+    let (mut left, mut returned, mut room) = (DISPATCH_BATCH, 0, true);
+    while left > 0 && room && group.dispatch_one()? == Dispatched::One {
+        left -= 1;
+        while let Some(event) = group.next_event(connection, me, calls) {
+            returned += usize::from(matches!(&event, Event::Message { from, .. } if *from == me));
+            room = tell(event);
+        }
+    }
+    if returned > 0 {
+        book_returns(shared, group, returned, now);
+    }
+    Ok(())
+}
+
+/// Books messages of ours that came back.
+fn book_returns(shared: &Shared, group: &mut Group, returned: usize, now: Instant) {
+    let mut state = shared.state.borrow_mut();
+    if let Some(want) = state.groups.get_mut(&group.name).filter(|want| want.ticket == group.ticket) {
+        want.queue.returned(returned, now);
+        group.ring_moves();
     }
 }

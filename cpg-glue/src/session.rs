@@ -12,7 +12,7 @@ use crate::calls::{Calls, Done, Opened, Progress};
 use crate::cfg::Cfg;
 use crate::cmap::Cmap;
 use crate::config_watch::ConfigWatch;
-use crate::cpg::Group;
+use crate::cpg::{Group, read};
 use crate::error::{Call, Code, Failure};
 use crate::event::{Event, Loss, Verdict};
 use crate::glue::{ANSWER_WITHIN, Options, Shared};
@@ -479,36 +479,5 @@ impl Session {
             }
         }
         unsent
-    }
-}
-
-/// Takes up to [`DISPATCH_BATCH`] events of one group, until `tell` says that there is no room for more.
-fn read(
-    group: &mut Group,
-    (connection, me): (Connection, Member),
-    calls: &mut Calls,
-    (shared, now): (&Shared, Instant),
-    mut tell: impl FnMut(Event) -> bool,
-) -> Result<(), Loss> {
-    let (mut left, mut returned, mut room) = (DISPATCH_BATCH, 0, true);
-    while left > 0 && room && group.dispatch_one()? == Dispatched::One {
-        left -= 1;
-        while let Some(event) = group.next_event(connection, me, calls) {
-            returned += usize::from(matches!(&event, Event::Message { from, .. } if *from == me));
-            room = tell(event);
-        }
-    }
-    if returned > 0 {
-        book_returns(shared, group, returned, now);
-    }
-    Ok(())
-}
-
-/// Books messages of ours that came back.
-fn book_returns(shared: &Shared, group: &mut Group, returned: usize, now: Instant) {
-    let mut state = shared.state.borrow_mut();
-    if let Some(want) = state.groups.get_mut(group.name()).filter(|want| want.ticket == group.ticket) {
-        want.queue.returned(returned, now);
-        group.ring_moves();
     }
 }
