@@ -29,7 +29,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let raw = folder.join("seeds.profraw");
     let mut seeds = Command::new(&program);
     seeds.args(["--seeds", &args.seeds.to_string()]).env("LLVM_PROFILE_FILE", &raw);
-    print!("{}", said_by(seeds)?);
+    let start = |source| Error::Start { program: program.display().to_string(), source };
+    // A seed that fails is shown; the lines that it reached count all the same.
+    print!("{}", String::from_utf8_lossy(&seeds.output().map_err(start)?.stdout));
     let merged = folder.join("seeds.profdata");
     let mut merge = Command::new(tool("llvm-profdata")?);
     merge.args(["merge", "--sparse", "-o"]).arg(&merged).arg(&raw);
