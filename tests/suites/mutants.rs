@@ -18,7 +18,7 @@ const FINDS: usize = if cfg!(debug_assertions) { 1 } else { 3 };
 /// After so many seeds without that many finds, those there are count.
 const SEEDS_MAX: u64 = if cfg!(debug_assertions) { 300 } else { 20_000 };
 /// Without optimisation only those that are found at once are planted.
-const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 1_500 };
+const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 5_000 };
 
 /// The bug, the checkers that must find it, and in at most how many seeds (median).
 const TABLE: &[(Bug, &[&str], u64)] = &[
@@ -45,7 +45,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::HelloBeforeTheKernelIsDone, &["kernels_are_equal_between_changes_or_a_wait_names_the_difference"], 1500),
     (Bug::PresentIsGone, &["all_comes_to_rest"], 50),
     (Bug::HeldForEver, &["all_comes_to_rest"], 1500),
-    (Bug::LiveIsNotTold, &["all_comes_to_rest"], 1500),
+    (Bug::LiveIsNotTold, &["all_comes_to_rest"], 5000),
     (Bug::QuorumIsNotAsked, &["nothing_is_written_without_quorum"], 50),
     (Bug::OldestTableWins, &["every_change_has_a_later_version"], 50),
     (Bug::TableBeforeKernel, &["all_comes_to_rest"], 1500),
