@@ -393,6 +393,12 @@ impl Agreed {
     fn reconsider(&mut self) {
         let held = self.held.values().flat_map(BTreeMap::values);
         let mut accepted: Vec<Entry> = self.table.entries.values().chain(held).cloned().collect();
+        // Whoever is joining already comes before those that were refused.
+        let joining = self.standing.iter().filter(|(_, standing)| **standing == Standing::Joining);
+        accepted.extend(joining.filter_map(|(member, _)| match &self.hellos[member].identity {
+            Identity::Entry(entry) => Some(entry.clone()),
+            Identity::Unfit(_) => None,
+        }));
         for (member, standing) in &mut self.standing {
             let Identity::Entry(entry) = &self.hellos[member].identity else { continue };
             let taken = accepted.iter().any(|other| other.nodeid != entry.nodeid && clash(other, entry));
