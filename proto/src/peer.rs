@@ -159,6 +159,19 @@ pub struct Hello {
     /// Nodes that died with volumes in use, whose fence gate is still closed.
     #[serde(default)]
     pub unfenced: Vec<u32>,
+    /// Nodes that died with volumes in use and write no more: for those whose agent was away then.
+    #[serde(default)]
+    pub died: Vec<Died>,
+}
+
+/// One boot of a node that ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Died {
+    /// Which node.
+    pub nodeid: u32,
+    /// The boot that is over: the node may be back with another.
+    #[serde(with = "crate::json::hex")]
+    pub boot_id: [u8; 16],
 }
 
 /// An OCFS2 volume: the 16 bytes of its superblock's uuid. Shown as 32 capital hex digits, as the tools write it.

@@ -12,8 +12,8 @@ use proto::{
     frame,
     handshake::{Blocks, Facts, Forget, compare},
     peer::{
-        Absent, Answer, Body, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
-        Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
+        Absent, Answer, Body, Died, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome,
+        Previous, Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
     },
 };
 
@@ -58,11 +58,12 @@ fn hello() -> impl Strategy<Value = Hello> {
     let facts = (incarnation, any::<u64>(), vec(any::<u8>(), 0..64), identity, any::<[bool; 4]>(), ".{0,16}");
     let state =
         (proptest::option::of(table()), vec(entry(), 0..4), proptest::option::of(previous), live(), vec(absent, 0..4));
-    let state = (state, volumes(), vec(any::<u32>(), 0..4));
+    let died = (any::<u32>(), any::<[u8; 16]>()).prop_map(|(nodeid, boot_id)| Died { nodeid, boot_id });
+    let state = (state, volumes(), vec(any::<u32>(), 0..4), vec(died, 0..4));
     (facts, state).prop_map(
         |(
             (incarnation, nonce, handshake, identity, [local, quorate, incomplete, cut_off], release),
-            ((table, held, previous, live, absent), volumes, unfenced),
+            ((table, held, previous, live, absent), volumes, unfenced, died),
         )| Hello {
             incarnation,
             nonce,
@@ -80,6 +81,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             cut_off,
             volumes,
             unfenced,
+            died,
         },
     )
 }

@@ -52,6 +52,9 @@ pub struct Agent {
     /// Nodes that we have buried and that have not come back since.
     #[serde(default)]
     pub(crate) buried: BTreeSet<NodeId>,
+    /// Buried while an agent was away from a live kernel: the boot that died.
+    #[serde(default)]
+    pub(crate) obituaries: BTreeMap<NodeId, [u8; 16]>,
     /// The last boot of each node that was heard.
     pub(crate) boots: BTreeMap<NodeId, [u8; 16]>,
     pub(crate) control: Control,

@@ -11,13 +11,13 @@ use crate::event::{ControlOp, KernelRefusal};
 use crate::ids::{Member, NodeId, OpId, Tick};
 use crate::notice::Notice;
 use crate::policy::Fence;
-use crate::saved::{Saved, SavedDeath};
+use crate::saved::SavedDeath;
 use crate::timers::{HEARTBEAT_MS, Timer};
 use crate::wait::Wait;
 use proto::handshake::Blocks;
-use proto::peer::{Body, Fenced, Hello, VolumeId};
+use proto::peer::{Body, Fenced, VolumeId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A fence program that failed is run again after this.
 pub const FENCE_AGAIN_MS: u64 = 10_000;
@@ -106,55 +106,7 @@ impl Agent {
         self.policy.fence != Fence::None || self.kernel.stack.needs_control()
     }
 
-    /// Whoever used volumes when we last heard of it, and is not in the ring or has been off in between: it died while
-    /// we were not there ourselves, or not connected.
-    pub(crate) fn find_the_dead(&mut self, hellos: &BTreeMap<Member, Hello>) {
-        let boots = boots_of(hellos);
-        let other_boot = |node: &NodeId| boots.get(node).zip(self.boots.get(node)).is_some_and(|(now, old)| now != old);
-        let gone = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node) || other_boot(node));
-        gone.collect::<Vec<_>>().into_iter().for_each(|node| self.node_died(node));
-    }
-
-    /// After a start: the deaths that were not handled when the daemon ended. Those of another boot were buried with our
-    /// own kernel.
-    pub(crate) fn deaths_again(&mut self, saved: &Saved, boot_id: [u8; 16]) {
-        let why = self.gate_word();
-        let deaths = saved.deaths.iter().filter(|_| saved.boot_id == boot_id).map(|(node, saved)| {
-            let SavedDeath { volumes, learned, boot, fenced_by } = saved.clone();
-            let death = Death { volumes, learned, boot, fenced_by, why: why.clone(), ..Death::default() };
-            (NodeId(*node), Death { since: self.now, ..death })
-        });
-        self.deaths = deaths.collect();
-    }
-
-    /// The dead that may still write, for those who were not there.
-    pub(crate) fn unfenced(&self) -> Vec<u32> {
-        self.deaths.iter().filter(|(_, death)| !self.is_gate_open(death)).map(|(node, _)| node.0).collect()
-    }
-
-    /// Whoever was not there takes over what the others wait for, and drops it again when none of them waits for it any
-    /// more. What we have buried ourselves is no news: a Hello may be older than the end of it.
-    pub(crate) fn learn_of_deaths(&mut self) {
-        let (Some(agreed), Some(me)) = (&self.agreed, self.member()) else { return };
-        let others: Vec<&Hello> =
-            agreed.established().iter().filter(|it| **it != me).filter_map(|it| agreed.hellos.get(it)).collect();
-        let told: BTreeSet<NodeId> =
-            others.iter().flat_map(|hello| &hello.unfenced).map(|node| NodeId(*node)).collect();
-        // One that is back was only out of sight, or off in between: the others say so of it before they say Hello again.
-        let waited_for = |node: &NodeId| agreed.of_node(*node).is_none() && (told.contains(node) || others.is_empty());
-        self.deaths.retain(|node, death| !death.learned || death.fenced_by.is_some() || waited_for(node));
-        self.buried.retain(|node| agreed.of_node(*node).is_none());
-        if self.policy.fence == Fence::None {
-            return;
-        }
-        let news = told.into_iter().filter(|node| agreed.of_node(*node).is_none() && !self.buried.contains(node));
-        for node in news.collect::<Vec<_>>() {
-            let death = Death { since: self.now, learned: true, why: self.gate_word(), ..Death::default() };
-            self.deaths.entry(node).or_insert(death);
-        }
-    }
-
-    fn gate_word(&self) -> String {
+    pub(crate) fn gate_word(&self) -> String {
         match self.policy.fence {
             Fence::None => String::new(),
             Fence::Command => "the fence program has not confirmed it".into(),
@@ -162,7 +114,7 @@ impl Agent {
         }
     }
 
-    fn is_gate_open(&self, death: &Death) -> bool {
+    pub(crate) fn is_gate_open(&self, death: &Death) -> bool {
         self.policy.fence == Fence::None || death.fenced_by.is_some() || planted!(GateStandsOpen)
     }
 
@@ -193,12 +145,7 @@ impl Agent {
                 continue; // DOWN would cut it off from what it uses now
             }
             if shared.is_empty() || !self.kernel.stack.needs_control() || planted!(DownIsForgotten) {
-                let after_ms = self.now.since(death.since);
-                let by = death.fenced_by.clone().unwrap_or_default();
-                self.deaths.remove(&node);
-                self.buried.insert(node);
-                fx.notice(Notice::Buried { node, by, after_ms });
-                self.keep_uses(fx);
+                self.is_buried(node, fx);
             } else if self.kernel.stack.control && !self.control_is_busy() {
                 let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 }).collect();
                 self.control_op(Some(node), downs, fx);
@@ -259,15 +206,7 @@ impl Agent {
     pub(crate) fn control_done(&mut self, op: OpId, result: Result<(), KernelRefusal>, fx: &mut Effects) {
         let Some((_, death)) = self.control.under_way.take_if(|(expected, _)| *expected == op) else { return };
         match (result, death) {
-            (Ok(()), Some(node)) => {
-                // DOWN is written for every volume that both used: nothing points to the dead any more.
-                self.buried.insert(node);
-                if let Some(death) = self.deaths.remove(&node) {
-                    let by = death.fenced_by.unwrap_or_default();
-                    fx.notice(Notice::Buried { node, by, after_ms: self.now.since(death.since) });
-                    self.keep_uses(fx);
-                }
-            }
+            (Ok(()), Some(node)) => self.is_buried(node, fx), // DOWN is written for every volume that both used
             (Ok(()), None) => {
                 self.kernel.stack.control = true;
                 self.control.why.clear();
@@ -323,23 +262,6 @@ impl Agent {
             death.fenced_by = Some(by);
             self.keep_uses(fx);
         }
-    }
-
-    /// A node that is back with another boot id has been off in between.
-    pub(crate) fn rebooted_is_fenced(&mut self, fx: &mut Effects) {
-        let Some(agreed) = &self.agreed else { return };
-        let boots = boots_of(&agreed.hellos);
-        self.deaths.retain(|node, death| match boots.get(node).zip(death.boot) {
-            Some((now, died)) if *now == died => false, // it was only out of sight
-            Some(_) if death.fenced_by.is_none() => {
-                let by = "its own restart".to_owned();
-                fx.notice(Notice::FenceOpened { node: *node, by: by.clone() });
-                death.fenced_by = Some(by);
-                true
-            }
-            Some(_) | None => true,
-        });
-        self.boots.extend(boots);
     }
 
     /// Without quorum nothing is done, and that is a wait of its own.
@@ -403,8 +325,4 @@ impl Agent {
         }
         self.timers.set_unless_running(Timer::Grace, grace, fx);
     }
-}
-
-fn boots_of(hellos: &BTreeMap<Member, Hello>) -> BTreeMap<NodeId, [u8; 16]> {
-    hellos.iter().map(|(member, hello)| (NodeId(member.nodeid), hello.incarnation.boot_id)).collect()
 }

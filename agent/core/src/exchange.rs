@@ -138,6 +138,7 @@ impl Agent {
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
         self.learn_of_deaths();
+        self.note_boots();
         self.keep_uses(fx);
         self.tell_fenced_again();
         self.keep_table(fx);
@@ -164,6 +165,7 @@ impl Agent {
             volumes: self.uses.iter().map(|(node, volumes)| (node.0, volumes.clone())).collect(),
             boots: self.boots.iter().map(|(node, boot)| (node.0, *boot)).collect(),
             deaths: self.deaths.iter().map(|(node, death)| (node.0, death.saved())).collect(),
+            died: self.obituaries.iter().map(|(node, boot)| (node.0, *boot)).collect(),
         })));
     }
 
@@ -327,6 +329,7 @@ impl Agent {
             cut_off: self.cut_off && live.is_live(),
             volumes: self.volumes_here(),
             unfenced: self.unfenced(),
+            died: self.died(),
         })
     }
 

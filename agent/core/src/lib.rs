@@ -19,6 +19,7 @@
 //! | `work` | our part of a step: batches for the kernel, and the answer |
 //! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
+//! | `hearsay` | deaths that an agent was not there for |
 //! | [`legacy`] | groups of legacy clients, which recover before the volumes |
 //! | [`tree`] | what our kernel holds and which of it is ours |
 //! | [`identity`] | corosync's nodelist → the entry we ask for |
@@ -52,6 +53,7 @@ pub mod deaths;
 pub mod effect;
 pub mod event;
 mod exchange;
+mod hearsay;
 pub mod identity;
 pub mod ids;
 pub mod leave;

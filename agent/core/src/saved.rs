@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The form that this release writes. It reads every older one: what those lack has its default.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// Written before each kernel change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Saved {
     /// Deaths that were not handled yet.
     #[serde(default, with = "crate::pairs")]
     pub deaths: BTreeMap<u32, SavedDeath>,
+    /// Those that agents which were away have still to hear of: the boot that died.
+    #[serde(default, with = "crate::pairs")]
+    pub died: BTreeMap<u32, [u8; 16]>,
 }
 
 /// What must not be forgotten of a death: to end it halfway would leave volumes standing still.

@@ -100,6 +100,9 @@ pub struct Hello {
     /// nodeids: died with volumes in use, and nobody has confirmed that they write no more
     #[prost(uint32, repeated, tag = "17")]
     pub unfenced: ::prost::alloc::vec::Vec<u32>,
+    /// died with volumes in use and write no more, for those whose agent was away then
+    #[prost(message, repeated, tag = "18")]
+    pub died: ::prost::alloc::vec::Vec<Died>,
     #[prost(oneof = "hello::Identity", tags = "4, 5")]
     pub identity: ::core::option::Option<hello::Identity>,
 }
@@ -114,6 +117,15 @@ pub mod hello {
         #[prost(string, tag = "5")]
         Unfit(::prost::alloc::string::String),
     }
+}
+/// One boot of a node that ended.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Died {
+    #[prost(uint32, tag = "1")]
+    pub nodeid: u32,
+    /// 16 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub boot_id: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Incarnation {

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use prost::Message as _;
 
 use super::{
-    Absent, Answer, Body, DecodeError, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome,
-    Previous, Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
+    Absent, Answer, Body, DecodeError, Died, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message,
+    Outcome, Previous, Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
     fields::{bounded, list, optional, required, within},
     limits,
 };
@@ -86,13 +86,20 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
         cut_off: hello.cut_off,
         volumes: optional("volumes", hello.volumes, volumes)?.unwrap_or_default(),
         unfenced: list("unfenced", hello.unfenced, limits::UNFENCED_MAX, Ok)?,
+        died: list("died", hello.died, limits::DIED_MAX, died)?,
     })
 }
 
 fn incarnation(incarnation: wire::Incarnation) -> Result<Incarnation> {
-    let boot_id = incarnation.boot_id.try_into();
-    let boot_id = boot_id.map_err(|id: Vec<u8>| invalid("boot_id", format!("{} bytes", id.len()), "16 bytes"))?;
-    Ok(Incarnation { boot_id, started_ms: incarnation.started_ms })
+    Ok(Incarnation { boot_id: boot_id(incarnation.boot_id)?, started_ms: incarnation.started_ms })
+}
+
+fn died(died: wire::Died) -> Result<Died> {
+    Ok(Died { nodeid: died.nodeid, boot_id: boot_id(died.boot_id)? })
+}
+
+fn boot_id(bytes: Vec<u8>) -> Result<[u8; 16]> {
+    bytes.try_into().map_err(|id: Vec<u8>| invalid("boot_id", format!("{} bytes", id.len()), "16 bytes"))
 }
 
 fn identity(identity: wire::hello::Identity) -> Result<Identity> {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 
 use super::{
-    Absent, Answer, Body, Entry, Hello, Identity, Live, Message, Outcome, Proposal, ProposalReason, RingId, Table,
-    ViewTag, VolumeId, limits,
+    Absent, Answer, Body, Died, Entry, Hello, Identity, Live, Message, Outcome, Proposal, ProposalReason, RingId,
+    Table, ViewTag, VolumeId, limits,
 };
 use crate::{frame, generated::agent as wire, version};
 
@@ -70,7 +70,12 @@ fn hello(hello: &Hello) -> wire::Hello {
         cut_off: hello.cut_off,
         volumes: (!hello.volumes.is_empty()).then(|| volumes(&hello.volumes)),
         unfenced: hello.unfenced.iter().copied().take(limits::UNFENCED_MAX).collect(),
+        died: hello.died.iter().copied().take(limits::DIED_MAX).map(died).collect(),
     }
+}
+
+fn died(died: Died) -> wire::Died {
+    wire::Died { nodeid: died.nodeid, boot_id: died.boot_id.to_vec() }
 }
 
 fn identity(identity: &Identity) -> wire::hello::Identity {

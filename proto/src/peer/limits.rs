@@ -9,10 +9,13 @@
 pub const MEMBERS_MAX: usize = 256;
 /// Entries of a table: o2cb numbers 0 to 254.
 pub const ENTRIES_MAX: usize = 255;
-/// Nodes of the ring whose agent is gone.
-pub const ABSENT_MAX: usize = 256;
+/// Nodes of the ring whose agent is gone: more than corosync lets into a group (128), so that none is ever left out.
+pub const ABSENT_MAX: usize = 192;
 /// Dead nodes whose fence gate is closed. More are left out: one is enough to hold a joiner's mounts.
 pub const UNFENCED_MAX: usize = 64;
+/// Deaths that agents which were away have to hear of. So many nodes would have to die while one agent is
+/// away; of more the highest are left out.
+pub const DIED_MAX: usize = 32;
 /// Volumes in use on one node. o2cb's disk heartbeat knows at most 32 regions; the user stack has no bound of its own.
 pub const VOLUMES_MAX: usize = 256;
 /// Bytes of a node's name. Source: linux fs/ocfs2/cluster/ocfs2_nodemanager.h, O2NM_MAX_NAME_LEN.

@@ -35,6 +35,7 @@ fn hello() -> Hello {
         cut_off: false,
         volumes: BTreeSet::new(),
         unfenced: Vec::new(),
+        died: Vec::new(),
     }
 }
 
@@ -146,7 +147,15 @@ fn a_hello_must_be_complete() {
 #[test]
 fn lists_and_texts_of_a_hello_are_bounded() {
     let absent = wire::Absent { nodeid: 1, live: None };
-    assert_eq!(refused_hello(|it| it.absent = vec![absent; 257]), "hello.absent is 257 long, must be at most 256 long");
+    assert_eq!(refused_hello(|it| it.absent = vec![absent; 193]), "hello.absent is 193 long, must be at most 192 long");
+    assert_eq!(
+        refused_hello(|it| it.died = vec![wire::Died::default(); 33]),
+        "hello.died is 33 long, must be at most 32 long"
+    );
+    assert_eq!(
+        refused_hello(|it| it.died = vec![wire::Died { nodeid: 1, boot_id: vec![0; 15] }]),
+        "hello.died[0].boot_id is 15 bytes, must be 16 bytes"
+    );
     assert_eq!(
         refused_hello(|it| it.held = vec![wire::Entry::default(); 256]),
         "hello.held is 256 long, must be at most 255 long"
@@ -344,6 +353,7 @@ fn largest() -> Message {
         cut_off: true,
         volumes: (0..=255).map(|n| VolumeId([n; 16])).collect(),
         unfenced: vec![u32::MAX; limits::UNFENCED_MAX],
+        died: vec![Died { nodeid: u32::MAX, boot_id: [0xff; 16] }; limits::DIED_MAX],
     };
     Message { view: ViewTag { ring, members: members.collect() }, body: Body::Hello(hello.into()) }
 }

@@ -1,7 +1,7 @@
 //! Messages between agents.
 
 use proto::peer::{
-    Absent, Answer, Body, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
+    Absent, Answer, Body, Died, Entry, Fenced, Hello, Identity, Incarnation, Live, Member, Message, Outcome, Previous,
     Proposal, ProposalReason, RingId, Table, Version, ViewTag, VolumeId,
 };
 
@@ -55,6 +55,7 @@ fn hello() -> Message {
         cut_off: true,
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
+        died: Vec::new(),
     };
     message(Body::Hello(hello.into()))
 }
@@ -78,6 +79,7 @@ fn blank(boot_id: [u8; 16], unfit: &str) -> Hello {
         cut_off: false,
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
+        died: Vec::new(),
     }
 }
 
@@ -111,6 +113,7 @@ fn hello_max() -> Message {
         cut_off: true,
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
+        died: Vec::new(),
     };
     let members = vec![(Member { nodeid: u32::MAX, pid: u32::MAX }, u64::MAX)];
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }
@@ -128,6 +131,14 @@ fn hello_unfenced() -> Message {
     let mut message = hello_unfit();
     if let Body::Hello(hello) = &mut message.body {
         hello.unfenced = vec![3, 300];
+    }
+    message
+}
+
+fn hello_died() -> Message {
+    let mut message = hello_unfit();
+    if let Body::Hello(hello) = &mut message.body {
+        hello.died = vec![Died { nodeid: 3, boot_id: [0xcd; 16] }];
     }
     message
 }
@@ -184,6 +195,7 @@ fn cases() -> Vec<(&'static str, Message)> {
         ("volumes-none", message(Body::Volumes([].into()))),
         ("hello-volumes", hello_volumes()),
         ("hello-unfenced", hello_unfenced()),
+        ("hello-died", hello_died()),
         ("fenced", message(Body::Fenced(Fenced { nodeid: 3, by: "the fence program".into() }))),
     ]
 }

@@ -1,0 +1,168 @@
+//! Deaths that an agent was not there for: found when it comes back, or told by those who were.
+//!
+//! | what the others say in their Hellos | what whoever was away does |
+//! |---|---|
+//! | `unfenced`: died, and the gate is closed | waits with them, and mounts nothing |
+//! | `died`: died, and writes no more | buries it as well, if it uses volumes |
+//!
+//! `died` is said for as long as an agent is away from a live kernel: that agent may not have heard of a mount which came
+//! just before. It cannot know what the dead used, so each of its own volumes may be concerned.
+
+use crate::agent::Agent;
+use crate::deaths::Death;
+use crate::effect::Effects;
+use crate::ids::{Member, NodeId};
+use crate::notice::Notice;
+use crate::policy::Fence;
+use crate::saved::{Saved, SavedDeath};
+use crate::table::{Agreed, Standing};
+use proto::peer::{Died, Hello};
+use std::collections::BTreeMap;
+
+impl Agent {
+    /// Whoever used volumes when we last heard of it, and is not in the ring or has been off in between: it died while
+    /// we were not there ourselves, or not connected.
+    pub(crate) fn find_the_dead(&mut self, hellos: &BTreeMap<Member, Hello>) {
+        let boots = boots_of(hellos);
+        let other_boot = |node: &NodeId| boots.get(node).zip(self.boots.get(node)).is_some_and(|(now, old)| now != old);
+        let gone = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node) || other_boot(node));
+        gone.collect::<Vec<_>>().into_iter().for_each(|node| self.node_died(node));
+    }
+
+    /// After a start: the deaths that were not handled when the daemon ended. Those of another boot were buried with our
+    /// own kernel.
+    pub(crate) fn deaths_again(&mut self, saved: &Saved, boot_id: [u8; 16]) {
+        let why = self.gate_word();
+        let deaths = saved.deaths.iter().filter(|_| saved.boot_id == boot_id).map(|(node, saved)| {
+            let SavedDeath { volumes, learned, boot, fenced_by } = saved.clone();
+            let death = Death { volumes, learned, boot, fenced_by, why: why.clone(), ..Death::default() };
+            (NodeId(*node), Death { since: self.now, ..death })
+        });
+        self.deaths = deaths.collect();
+        let died = saved.died.iter().filter(|_| saved.boot_id == boot_id);
+        self.obituaries = died.map(|(node, boot)| (NodeId(*node), *boot)).collect();
+    }
+
+    /// The dead that may still write, for those who were not there.
+    pub(crate) fn unfenced(&self) -> Vec<u32> {
+        self.deaths.iter().filter(|(_, death)| !self.is_gate_open(death)).map(|(node, _)| node.0).collect()
+    }
+
+    /// The dead that write no more, for those who were not there.
+    pub(crate) fn died(&self) -> Vec<Died> {
+        let open = self.deaths.iter().filter(|(_, death)| self.is_gate_open(death));
+        let open = open.filter_map(|(node, death)| Some((*node, death.boot?)));
+        let all: BTreeMap<NodeId, [u8; 16]> =
+            self.obituaries.iter().map(|(node, boot)| (*node, *boot)).chain(open).collect();
+        all.into_iter().map(|(node, boot_id)| Died { nodeid: node.0, boot_id }).collect()
+    }
+
+    /// Nothing points to this node any more. Agents that are away from live kernels have to hear of it.
+    pub(crate) fn is_buried(&mut self, node: NodeId, fx: &mut Effects) {
+        let Some(death) = self.deaths.remove(&node) else { return };
+        self.buried.insert(node);
+        if let Some(boot) = death.boot.filter(|_| self.absent.values().any(|live| live.is_live())) {
+            self.obituaries.insert(node, boot);
+        }
+        fx.notice(Notice::Buried {
+            node,
+            by: death.fenced_by.unwrap_or_default(),
+            after_ms: self.now.since(death.since),
+        });
+        self.keep_uses(fx);
+    }
+
+    /// What the others say and we have not said: we were not there.
+    pub(crate) fn learn_of_deaths(&mut self) {
+        let (Some(agreed), Some(me)) = (self.agreed.take(), self.member()) else { return };
+        let others: Vec<&Hello> =
+            agreed.established().iter().filter(|it| **it != me).filter_map(|it| agreed.hellos.get(it)).collect();
+        let own = agreed.hellos.get(&me);
+        let is_known = |node: u32| {
+            own.is_some_and(|own| own.unfenced.contains(&node) || own.died.iter().any(|died| died.nodeid == node))
+        };
+        self.drop_what_nobody_waits_for(&agreed, &others);
+        self.buried.retain(|node| agreed.of_node(*node).is_none());
+        if self.policy.fence != Fence::None {
+            let news = others.iter().flat_map(|hello| &hello.unfenced).filter(|node| !is_known(**node));
+            news.for_each(|node| self.learn_unfenced(NodeId(*node), &agreed));
+        }
+        if self.buries() {
+            let news = others.iter().flat_map(|hello| &hello.died).filter(|died| !is_known(died.nodeid));
+            news.for_each(|died| self.learn_died(*died, &agreed));
+        }
+        if !self.absent.values().any(|live| live.is_live()) {
+            self.obituaries.clear(); // our Hello had them, and all that they are for have heard it
+        }
+        self.agreed = Some(agreed);
+    }
+
+    /// One that is back was only out of sight, or off in between: the others say so of it before they say Hello again.
+    fn drop_what_nobody_waits_for(&mut self, agreed: &Agreed, others: &[&Hello]) {
+        let told = |node: &NodeId| others.iter().any(|hello| hello.unfenced.contains(&node.0));
+        let waited_for = |node: &NodeId| agreed.of_node(*node).is_none() && (told(node) || others.is_empty());
+        let heard_of_here = |death: &Death| !death.learned || !death.volumes.is_empty() || death.fenced_by.is_some();
+        self.deaths.retain(|node, death| heard_of_here(death) || waited_for(node));
+    }
+
+    /// What we have buried ourselves is no news: a Hello may be older than the end of it.
+    fn learn_unfenced(&mut self, node: NodeId, agreed: &Agreed) {
+        if agreed.of_node(node).is_none() && !self.buried.contains(&node) {
+            self.learned(node);
+        }
+    }
+
+    fn learn_died(&mut self, died: Died, agreed: &Agreed) {
+        let node = NodeId(died.nodeid);
+        let is_buried = self.buried.contains(&node) && self.boots.get(&node) == Some(&died.boot_id);
+        if !is_buried && !self.is_over(died, agreed) && self.own_node != Some(node) {
+            let death = self.learned(node);
+            death.boot = Some(died.boot_id);
+            death.fenced_by.get_or_insert_with(|| "those who were there".into());
+        }
+    }
+
+    /// Of a node that is here: it was only out of sight; or we knew already that it had been off in between; or it was
+    /// let in, as nobody is before all have buried what it was.
+    fn is_over(&self, died: Died, agreed: &Agreed) -> bool {
+        agreed.of_node(NodeId(died.nodeid)).is_some_and(|(member, hello)| {
+            let boot = hello.incarnation.boot_id;
+            let is_let_in = agreed.standing.get(member) == Some(&Standing::Established);
+            is_let_in || boot == died.boot_id || self.boots.get(&NodeId(died.nodeid)) == Some(&boot)
+        })
+    }
+
+    /// Its volumes as we knew them may not be all.
+    fn learned(&mut self, node: NodeId) -> &mut Death {
+        let death = Death { since: self.now, why: self.gate_word(), ..Death::default() };
+        let death = self.deaths.entry(node).or_insert(death);
+        death.learned = true;
+        death
+    }
+
+    /// After all that asks what was known before.
+    pub(crate) fn note_boots(&mut self) {
+        let boots = self.agreed.iter().flat_map(|agreed| boots_of(&agreed.hellos));
+        self.boots.extend(boots.collect::<Vec<_>>());
+    }
+
+    /// A node that is back with another boot id has been off in between.
+    pub(crate) fn rebooted_is_fenced(&mut self, fx: &mut Effects) {
+        let Some(agreed) = &self.agreed else { return };
+        let boots = boots_of(&agreed.hellos);
+        self.deaths.retain(|node, death| match boots.get(node).zip(death.boot) {
+            Some((now, died)) if *now == died => false, // it was only out of sight
+            Some(_) if death.fenced_by.is_none() => {
+                let by = "its own restart".to_owned();
+                fx.notice(Notice::FenceOpened { node: *node, by: by.clone() });
+                death.fenced_by = Some(by);
+                true
+            }
+            Some(_) | None => true,
+        });
+    }
+}
+
+fn boots_of(hellos: &BTreeMap<Member, Hello>) -> BTreeMap<NodeId, [u8; 16]> {
+    hellos.iter().map(|(member, hello)| (NodeId(member.nodeid), hello.incarnation.boot_id)).collect()
+}
