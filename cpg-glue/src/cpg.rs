@@ -63,7 +63,7 @@ pub(crate) struct Group {
     sends_since_look: u32,
     /// Rung when the descriptor becomes readable.
     bell: Waker,
-    /// The last dispatch found something, so there may be more.
+    /// The bell has rung, or the last dispatch found something: there may be more.
     unread: bool,
     /// There are messages that corosync would take.
     unsent: bool,
@@ -208,6 +208,11 @@ impl Group {
     /// Whether the next turn has to look at it without being told to.
     pub(crate) fn is_busy(&self) -> bool {
         self.unread || self.unsent || self.deadline().is_some()
+    }
+
+    /// Its bell rings once, until it is read: that may be some turns later.
+    pub(crate) fn rang(&mut self) {
+        self.unread = true;
     }
 
     /// Whether corosync may have more for it.

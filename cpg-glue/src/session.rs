@@ -231,7 +231,10 @@ impl Session {
     /// Takes up to [`DISPATCH_BATCH`] events of each handle, and none while the daemon is behind.
     fn dispatch(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
         if !out.is_blocked() {
-            self.busy.extend(self.ready.take());
+            for name in self.ready.take() {
+                self.groups.get_mut(&name).into_iter().for_each(Group::rang);
+                self.busy.insert(name);
+            }
         }
         let mut more = false;
         for name in self.busy.iter().filter(|name| !self.trail.is(name.as_bytes())) {

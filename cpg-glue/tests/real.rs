@@ -421,6 +421,27 @@ fn the_group_that_is_told_last_is_never_ahead_of_another() {
     }
 }
 
+/// It is held while the calls thread joins others, and its bell rings then; found by chaos: it was never read again.
+#[test]
+fn the_group_that_is_told_last_is_read_on_after_joins() {
+    const ROUNDS: usize = 60;
+    let Some(lab) = Lab::up(1) else { return };
+    let node = &lab.nodes[0];
+    let (mut reader, mut writer) = (node.program_after("export A_IS_TOLD_LAST=1"), node.program());
+    up(&mut reader);
+    for program in [&mut writer, &mut reader] {
+        program.tell("join a");
+        joined(program, "a");
+    }
+    for round in 0..ROUNDS {
+        reader.tell(&format!("join g{round}"));
+        for half in 0..2 {
+            writer.tell(&format!("send a {round}.{half}"));
+        }
+    }
+    message(&mut reader, &format!("{}.1", ROUNDS - 1));
+}
+
 // ---- cfg and cmap -------------------------------------------------------------------------------------------------
 
 #[test]
