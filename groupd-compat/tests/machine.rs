@@ -125,6 +125,16 @@ fn a_joiner_that_the_control_cpg_shows_late_is_begun_then() {
 }
 
 #[test]
+fn a_ring_that_the_control_cpg_is_still_to_show_is_waited_for_by_name() {
+    let mut bench = alone_in_alpha();
+    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
+    let held = bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    assert_eq!((Bench::told(&held), bench.wait()), (vec![], Some(Wait::ControlCpg)));
+    bench.quorum(8, &[1, 2]);
+    assert_eq!(bench.wait(), Some(Wait::Stopped { by: [NodeId(1)].into() }));
+}
+
+#[test]
 fn steps_of_a_replaced_change_do_not_come_back() {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
     bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));

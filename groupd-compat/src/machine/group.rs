@@ -222,6 +222,7 @@ impl Group {
             return match self.queue.front() {
                 Some(head) => Some(Wait::Control { node: head.node }),
                 None if !self.asked => Some(Wait::FirstQuorum),
+                None if self.abreast.len() > 0 => Some(Wait::ControlCpg),
                 None => self.members.is_empty().then_some(Wait::OwnJoin),
             };
         };

@@ -26,6 +26,8 @@ pub enum Wait {
     LowerLevel { level: Level, node: NodeId },
     /// A group that this node was in is not stopped.
     StopOfAll { node: NodeId },
+    /// The group's CPG has shown a failure, a return or a ring that the control CPG is still to show.
+    ControlCpg,
     /// A joiner has not been seen in the control CPG.
     Control { node: NodeId },
     /// A joiner with a past of its own is being killed.
@@ -45,6 +47,7 @@ impl fmt::Display for Wait {
             Wait::Started { by } => write!(f, "started from {}", Nodes(by)),
             Wait::LowerLevel { level, node } => write!(f, "level {level} to recover from {node}"),
             Wait::StopOfAll { node } => write!(f, "all groups of {node} to stop"),
+            Wait::ControlCpg => write!(f, "the control CPG"),
             Wait::Control { node } => write!(f, "{node} in the control CPG"),
             Wait::Condemned { node } => write!(f, "{node} to be killed"),
             Wait::Survivors { node } => write!(f, "the survivors of {node}"),
