@@ -75,11 +75,12 @@ pub(super) fn settled_is_said_only_of_a_quiet_agent(_: &mut Ledger, seen: &Seen<
     }
 }
 
-/// S19: unless it has died since and its corosync has not been missed yet.
+/// S19: unless it has died since and its corosync has not been missed yet, or another program has taken the entry out:
+/// the others learn that by its next Hello.
 pub(super) fn a_node_is_said_to_be_ready_only_when_it_is(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     for name in said(seen).filter_map(|text| text.strip_suffix(" is ready")) {
         let host = seen.cluster.hosts.values().find(|host| crate::sim::cluster::name(host.node) == name);
-        let Some(host) = host.filter(|host| host.powered) else { continue };
+        let Some(host) = host.filter(|host| host.powered && !host.is_meddled) else { continue };
         let ring = seen.cluster.corosync.ring_of(host.node).map(|(ring, _)| ring);
         if ring == seen.told.ring && host.kernel.tree().is_ok() && host.kernel.local().is_none() {
             return Err(format!("n{} says it of {name}", seen.node));
@@ -105,12 +106,12 @@ pub(super) fn no_member_loses_its_entry(_: &mut Ledger, seen: &Seen<'_>) -> Outc
     }
 }
 
-/// DESIGN §4, §5: the step before is the vote on that very entry, and nobody had pinned it here when it began.
+/// DESIGN §4, §5: the step before is the vote on that very entry, and nobody had pinned it here when this node answered.
 pub(super) fn an_entry_is_erased_only_after_a_vote_that_nothing_held_up(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let begins = seen.notices().any(|notice| matches!(notice, Notice::Step { .. }));
     let Some(StepKind::Erase { entry }) = seen.step().filter(|_| begins) else { return Ok(()) };
     match &seen.told.voted {
-        Some((name, false)) if *name == entry.name => Ok(()),
+        Some((name, decided)) if *name == entry.name && *decided != Some(true) => Ok(()),
         voted => Err(format!("n{} erases {}, the vote was {voted:?}", seen.node, entry.name)),
     }
 }

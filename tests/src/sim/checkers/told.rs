@@ -3,7 +3,7 @@
 
 use super::super::agenda::Micros;
 use super::super::recording::Record;
-use agent_core::event::{KernelView, Reason, ViewChange};
+use agent_core::event::{ConfiguredNode, KernelView, Reason, ViewChange};
 use agent_core::ids::{Member, NodeId, RingId};
 use agent_core::step::StepKind;
 use agent_core::{Agent, Effect, Event};
@@ -37,10 +37,12 @@ pub(super) struct Told {
     pub(super) version: Option<Version>,
     /// Names of the entries in its state file before the present event.
     pub(super) saved: BTreeSet<String>,
-    /// Entries that somebody pinned here, by name of the node.
-    pinned: BTreeSet<String>,
-    /// The entry of the last vote, and whether it was pinned where this node was asked, when the vote began.
-    pub(super) voted: Option<(String, bool)>,
+    /// The nodelist as last told.
+    named: BTreeMap<String, NodeId>,
+    /// Nodes whose entry somebody pinned here.
+    pinned: BTreeSet<NodeId>,
+    /// The entry of the last vote, and whether it was pinned here when this node acted on it or answered.
+    pub(super) voted: Option<(String, Option<bool>)>,
     /// Timers that rang in this second.
     pub(super) rung: (u64, u32),
 }
@@ -53,6 +55,10 @@ impl Told {
                 let written = started.saved.iter().flatten().flat_map(|saved| &saved.written);
                 *self = Told { saved: written.map(|entry| entry.name.clone()).collect(), ..Told::default() };
                 self.kernel_seen(&started.kernel);
+            }
+            Event::ConfigChanged(config) => {
+                let named = |(id, node): (&NodeId, &ConfiguredNode)| Some((node.name.clone()?, *id));
+                self.named = config.nodes.iter().filter_map(named).collect();
             }
             Event::CorosyncUp(up) => *self = Told { me: Some(up.member), ..self.disconnected() },
             Event::CorosyncLost { .. } => *self = self.disconnected(),
@@ -84,16 +90,9 @@ impl Told {
             _ => false,
         };
         if let (Event::Asked(_, ask), true) = (&record.event, record.effects.iter().any(is_done)) {
-            self.asked(ask);
+            self.asked(ask, agent);
         }
-        let step = agent.agreed().and_then(|agreed| agreed.step.as_ref());
-        if let Some((StepKind::Vote { entry, .. }, answers)) = step.map(|step| (&step.kind, &step.answers)) {
-            let asked = self.me.is_some_and(|me| answers.contains_key(&me));
-            let known = self.voted.take().filter(|(name, _)| *name == entry.name);
-            self.voted = known.or_else(|| Some((entry.name.clone(), asked && self.pinned.contains(&entry.name))));
-        } else {
-            self.voted = None;
-        }
+        self.vote(record, agent);
         for effect in &record.effects {
             match effect {
                 Effect::Multicast(_) if self.unheard == 0 => (self.unheard, self.unheard_since) = (1, now),
@@ -104,12 +103,35 @@ impl Told {
         }
     }
 
-    fn asked(&mut self, ask: &Ask) {
+    fn vote(&mut self, record: &Record, agent: &Agent) {
+        let step = agent.agreed().and_then(|agreed| agreed.step.as_ref());
+        let Some(StepKind::Vote { entry, .. }) = step.map(|step| &step.kind) else { return self.voted = None };
+        let decides = |effect: &Effect| match effect {
+            Effect::Kernel(..) => true,
+            Effect::Multicast(message) => matches!(message.body, Body::Answer(_)),
+            _ => false,
+        };
+        let decided = record.effects.iter().any(decides).then(|| self.pinned.contains(&NodeId(entry.nodeid)));
+        let before = self.voted.take().filter(|(name, _)| *name == entry.name).and_then(|(_, decided)| decided);
+        self.voted = Some((entry.name.clone(), before.or(decided)));
+    }
+
+    fn asked(&mut self, ask: &Ask, agent: &Agent) {
         match ask {
-            Ask::Pin { node: Some(node), .. } => _ = self.pinned.insert(node.clone()),
-            Ask::Unpin { node: Some(node), .. } => _ = self.pinned.remove(node),
+            Ask::Pin { node: Some(node), .. } => self.pinned.extend(self.node_named(node, agent)),
+            Ask::Unpin { node: Some(node), .. } => {
+                let node = self.node_named(node, agent);
+                self.pinned.retain(|pinned| Some(*pinned) != node);
+            }
             _ => {}
         }
+    }
+
+    /// As the nodelist calls it, or else as its entry is called.
+    fn node_named(&self, text: &str, agent: &Agent) -> Option<NodeId> {
+        let entries = agent.table().into_iter().flat_map(|table| table.entries.values());
+        let in_table = || entries.into_iter().find(|entry| entry.name == text).map(|entry| NodeId(entry.nodeid));
+        self.named.get(text).copied().or_else(in_table).or_else(|| text.parse().ok().map(NodeId))
     }
 
     fn disconnected(&mut self) -> Told {
@@ -117,6 +139,7 @@ impl Told {
             version: self.version,
             saved: std::mem::take(&mut self.saved),
             rung: self.rung,
+            named: std::mem::take(&mut self.named),
             pinned: std::mem::take(&mut self.pinned),
             mounted: self.mounted,
             ..Told::default()
