@@ -88,30 +88,28 @@ impl Agent {
         self.view.in_ring(node)
             || self.config.as_ref().is_some_and(|config| config.nodes.contains_key(&node))
             || self.table.iter().flat_map(|table| table.entries.values()).any(|entry| entry.nodeid == node.0)
+            || self.tokens.of_nodes().any(|(pinned, _)| pinned == node)
     }
 
     fn pin(&mut self, text: &str, node: Option<&str>, fx: &mut Effects) -> Result<Answer, No> {
-        let node = node.map(|node| self.name_of_named(node)).transpose()?;
-        match self.tokens.set(text, node.as_deref()) {
+        let node = node.map(|node| self.node_named(node)).transpose()?;
+        match self.tokens.set(text, node) {
             Ok(()) => {
                 fx.notice(Notice::PinChanged { text: text.into(), set: true });
-                Ok(done(format!("pinned {}: {text}", node.as_deref().unwrap_or("the daemon"))))
+                let what = node.map_or_else(|| "the daemon".to_owned(), |node| self.name_of(node));
+                Ok(done(format!("pinned {what}: {text}")))
             }
             Err(why) => Err(no(Kind::Usage, &why, "", "o2cpg unpin, or a shorter text")),
         }
     }
 
     fn unpin(&mut self, text: &str, node: Option<&str>, fx: &mut Effects) -> Result<Answer, No> {
-        let node = node.map(|node| self.name_of_named(node)).transpose()?;
-        if self.tokens.clear(text, node.as_deref()) {
+        let node = node.map(|node| self.node_named(node)).transpose()?;
+        if self.tokens.clear(text, node) {
             fx.notice(Notice::PinChanged { text: text.into(), set: false });
             return Ok(done(format!("no longer pinned: {text}")));
         }
         Err(no(Kind::NotFound, &format!("no such pin: {text}"), "", "o2cpg can-stop lists them"))
-    }
-
-    fn name_of_named(&self, text: &str) -> Result<String, No> {
-        Ok(self.name_of(self.node_named(text)?))
     }
 
     /// The removal itself is agreed by all; this only asks for it.

@@ -1,5 +1,6 @@
 //! Who forbids the removal of what, and why (DESIGN §5).
 
+use crate::ids::NodeId;
 use crate::tree::Kernel;
 use proto::control::api;
 use serde::{Deserialize, Serialize};
@@ -99,51 +100,50 @@ impl fmt::Display for Pin {
     }
 }
 
-/// Tokens set by people: of the daemon, and of entries by node name.
+/// Tokens set by people: of the daemon, and of nodes' entries. A node is kept by its id: the nodelist may call it
+/// otherwise than its entry, and may change its mind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tokens {
     daemon: BTreeSet<String>,
-    nodes: BTreeMap<String, BTreeSet<String>>,
+    nodes: BTreeMap<NodeId, BTreeSet<String>>,
 }
 
 impl Tokens {
     /// Sets one. `Err` says which bound it would break.
-    pub fn set(&mut self, text: &str, node: Option<&str>) -> Result<(), String> {
+    pub fn set(&mut self, text: &str, node: Option<NodeId>) -> Result<(), String> {
         if text.is_empty() || text.len() > TOKEN_LEN_MAX {
             return Err(format!("a pin's text has 1 to {TOKEN_LEN_MAX} bytes, this one {}", text.len()));
         }
         if self.len() >= TOKENS_MAX {
             return Err(format!("{TOKENS_MAX} pins are set already"));
         }
-        self.of(node).insert(text.to_owned());
+        match node {
+            Some(node) => self.nodes.entry(node).or_default().insert(text.to_owned()),
+            None => self.daemon.insert(text.to_owned()),
+        };
         Ok(())
     }
 
     /// Removes one. `false` if it was not set.
-    pub fn clear(&mut self, text: &str, node: Option<&str>) -> bool {
-        self.of(node).remove(text)
-    }
-
-    fn of(&mut self, node: Option<&str>) -> &mut BTreeSet<String> {
-        match node {
-            Some(node) => self.nodes.entry(node.to_owned()).or_default(),
-            None => &mut self.daemon,
-        }
+    pub fn clear(&mut self, text: &str, node: Option<NodeId>) -> bool {
+        let Some(node) = node else { return self.daemon.remove(text) };
+        let cleared = self.nodes.get_mut(&node).is_some_and(|set| set.remove(text));
+        self.nodes.retain(|_, set| !set.is_empty());
+        cleared
     }
 
     fn len(&self) -> usize {
         self.daemon.len() + self.nodes.values().map(BTreeSet::len).sum::<usize>()
     }
 
-    /// Pins of one entry.
-    pub fn of_node(&self, node: &str) -> impl Iterator<Item = Pin> + '_ {
-        self.nodes.get(node).into_iter().flatten().cloned().map(Pin::OperatorToken)
+    /// Pins of one node's entry.
+    pub fn of_node(&self, node: NodeId) -> impl Iterator<Item = Pin> + '_ {
+        self.nodes.get(&node).into_iter().flatten().cloned().map(Pin::OperatorToken)
     }
 
-    /// All, as (node or nothing, text).
-    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        let daemon = self.daemon.iter().map(|text| ("", text.as_str()));
-        daemon.chain(self.nodes.iter().flat_map(|(node, set)| set.iter().map(|text| (node.as_str(), text.as_str()))))
+    /// Nodes whose entry is pinned, with each text.
+    pub fn of_nodes(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        self.nodes.iter().flat_map(|(node, set)| set.iter().map(|text| (*node, text.as_str())))
     }
 }
 

@@ -239,8 +239,8 @@ impl Agent {
 
     fn pin_status(&self) -> Vec<api::Pin> {
         let daemon = self.pins().into_iter().map(|pin| pin.api(""));
-        let of_nodes = self.tokens.all().filter(|(node, _)| !node.is_empty());
-        daemon.chain(of_nodes.map(|(node, text)| Pin::OperatorToken(text.into()).api(node))).collect()
+        let of_nodes = self.tokens.of_nodes();
+        daemon.chain(of_nodes.map(|(node, text)| Pin::OperatorToken(text.into()).api(&self.name_of(node)))).collect()
     }
 
     fn mount_status(&self) -> Vec<api::Mount> {

@@ -268,7 +268,7 @@ impl Agent {
 
     /// Why this entry must stay, as far as this node knows.
     pub(crate) fn pins_of(&self, entry: &Entry, reason: ProposalReason) -> Vec<Pin> {
-        let mut pins: Vec<Pin> = self.tokens.of_node(&entry.name).collect();
+        let mut pins: Vec<Pin> = self.tokens.of_node(NodeId(entry.nodeid)).collect();
         if self.view.in_ring(NodeId(entry.nodeid)) && !self.is_joining(entry.nodeid) && !planted!(TheLivingMayGo) {
             pins.push(Pin::Alive);
         }
