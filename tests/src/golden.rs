@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A block ends at a blank line. After its last command the cluster runs until only timers are left, unless that
-//! command was `advance`. `running 1 2 3` boots nodes and tells nothing of it. `UPDATE_EXPECT=1` writes what happened into the file; read the difference.
+//! command was `advance`. `running 1 2 3` boots nodes and tells nothing of it; `nodelist` changes corosync.conf on all
+//! nodes, `nodelist-of N` on one. `UPDATE_EXPECT=1` writes what happened into the file; read the difference.
 
 mod options;
 mod story;

@@ -8,6 +8,7 @@ use crate::sim::cluster::{Cluster, MountOutcome, configured, user_stack};
 use crate::sim::corosync::Chance;
 use crate::sim::intruder::Manner;
 use crate::sim::kernel::errno;
+use agent_core::event::ClusterConfig;
 use agent_core::ids::NodeId;
 use configfs::model::Call;
 use proto::control::api;
@@ -154,7 +155,14 @@ impl Story {
                 });
                 outcome?;
             }
-            ("nodelist", change) => return self.nodelist(change).map(|()| true),
+            ("nodelist", change) => {
+                let change = nodelist(change)?;
+                self.cluster.configure(change);
+            }
+            ("nodelist-of", [node, change @ ..]) => {
+                let change = nodelist(change)?;
+                self.cluster.configure_one(options::number(node)?, change);
+            }
             ("cluster-name", [name]) => {
                 let name = name.replace('_', " ");
                 self.cluster.configure(|config| config.cluster_name = name);
@@ -258,26 +266,6 @@ impl Story {
         Ok(())
     }
 
-    /// `add N`, `remove N`, `address N A`, `name N NAME`.
-    fn nodelist(&mut self, change: &[&str]) -> Result<(), String> {
-        let node = change.get(1).ok_or("which node?")?;
-        let node = NodeId(options::number(node)?);
-        match (change[0], change.get(2)) {
-            ("add", None) => self.cluster.configure(|config| _ = config.nodes.insert(node, configured(node.0))),
-            ("remove", None) => self.cluster.configure(|config| _ = config.nodes.remove(&node)),
-            ("address", Some(address)) => {
-                let address = address.parse().map_err(|_| (*address).to_owned());
-                self.cluster.configure(|config| _ = config.nodes.entry(node).and_modify(|n| n.address = address));
-            }
-            ("name", Some(name)) => {
-                let name = Some((*name).to_owned());
-                self.cluster.configure(|config| _ = config.nodes.entry(node).and_modify(|n| n.name = name));
-            }
-            (other, _) => return Err(format!("no change of the nodelist {other:?}")),
-        }
-        Ok(())
-    }
-
     fn kill_in_sync(&mut self, node: u32) {
         while !self.cluster.corosync.is_syncing(node) && self.step() {}
         self.cluster.corosync.want_ghost();
@@ -364,6 +352,26 @@ impl Story {
         }
         Ok(())
     }
+}
+
+/// `add N`, `remove N`, `address N A`, `name N NAME`.
+fn nodelist(change: &[&str]) -> Result<Box<dyn FnOnce(&mut ClusterConfig)>, String> {
+    let (what, node) =
+        change.split_first().and_then(|(what, rest)| Some((*what, rest.first()?))).ok_or("which node?")?;
+    let node = NodeId(options::number(node)?);
+    Ok(match (what, change.get(2)) {
+        ("add", None) => Box::new(move |config| _ = config.nodes.insert(node, configured(node.0))),
+        ("remove", None) => Box::new(move |config| _ = config.nodes.remove(&node)),
+        ("address", Some(address)) => {
+            let address = address.parse().map_err(|_| (*address).to_owned());
+            Box::new(move |config| _ = config.nodes.entry(node).and_modify(|n| n.address = address))
+        }
+        ("name", Some(name)) => {
+            let name = Some((*name).to_owned());
+            Box::new(move |config| _ = config.nodes.entry(node).and_modify(|n| n.name = name))
+        }
+        (other, _) => return Err(format!("no change of the nodelist {other:?}")),
+    })
 }
 
 fn manner_of(text: &str) -> Result<Manner, String> {
