@@ -92,7 +92,7 @@ impl Agreed {
         if !self.quorate {
             return None;
         }
-        self.align().or_else(|| self.joiner()).or_else(|| self.removal())
+        self.align().or_else(|| self.joiner()).or_else(|| self.vacation()).or_else(|| self.removal())
     }
 
     /// Members whose kernel takes part in every change.
@@ -230,6 +230,32 @@ impl Agreed {
     /// Whether every member's kernel has this entry; a member that does not take it is named as misaligned.
     fn is_everywhere(&self, entry: &Entry) -> bool {
         self.held.values().all(|held| held.get(&entry.number) == Some(entry))
+    }
+
+    /// Two nodes that have changed addresses are in each other's way: of those that are refused, the first gives up the
+    /// old entry that keeps another out. Whoever wants what nobody gives up keeps its own.
+    fn vacation(&self) -> Option<StepKind> {
+        if self.blocking_absent().next().is_some() {
+            return None;
+        }
+        let refused = || {
+            self.standing.iter().filter(|(_, standing)| matches!(standing, Standing::Refused(Refusal::Taken { .. })))
+        };
+        let wanted = |member: &Member| match &self.hellos[member].identity {
+            Identity::Entry(entry) => Some(entry),
+            Identity::Unfit(_) => None,
+        };
+        let keeps_out = |old: &Entry| {
+            refused()
+                .filter_map(|(member, _)| wanted(member))
+                .any(|entry| entry.nodeid != old.nodeid && clash(entry, old))
+        };
+        let old = |member: &Member| {
+            let mut entries = self.table.entries.values().filter(|old| old.nodeid == member.nodeid);
+            entries.find(|old| wanted(member) != Some(*old) && !self.kept.contains_key(&old.number) && keeps_out(old))
+        };
+        let entry = refused().find_map(|(member, _)| old(member))?.clone();
+        Some(StepKind::Vote { entry, reason: ProposalReason::Unconfigured })
     }
 
     fn removal(&self) -> Option<StepKind> {
