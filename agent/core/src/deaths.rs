@@ -169,8 +169,7 @@ impl Agent {
     /// Where DOWN has to be written. For a volume that this kernel has not mounted, or the dead did not use, it is without
     /// effect.
     fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
-        let own = self.member().and_then(|me| self.uses.get(&NodeId(me.nodeid)));
-        own.into_iter().flatten().copied().filter(|volume| death.concerns(*volume)).collect()
+        self.volumes_in_kernel().into_iter().filter(|volume| death.concerns(*volume)).collect()
     }
 
     /// The control device is opened when the first mount needs it, and not before.

@@ -104,6 +104,14 @@ impl Agent {
         used
     }
 
+    /// Volumes that the kernel may use: a tool that still waits for the others has not touched it.
+    pub(crate) fn volumes_in_kernel(&self) -> BTreeSet<VolumeId> {
+        let mut used = self.kernel_uses();
+        let mounting = self.volumes.attempts.iter().filter(|(_, attempt)| attempt.phase != Phase::Joining);
+        used.extend(mounting.map(|(volume, _)| volume).chain(self.volumes.services.keys()));
+        used
+    }
+
     /// Volumes that this node uses, or is about to.
     #[must_use]
     pub fn volumes_here(&self) -> BTreeSet<VolumeId> {
