@@ -134,6 +134,20 @@ fn a_ring_that_the_control_cpg_is_still_to_show_is_waited_for_by_name() {
     assert_eq!(bench.wait(), Some(Wait::Stopped { by: [NodeId(1)].into() }));
 }
 
+/// COMPAT, "Open": it could be a daemon whose coming and going the control CPG is still to show (B24).
+#[test]
+fn the_death_of_a_process_that_never_was_a_daemon_waits_for_the_ring() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.step(1, Step::Started, join_of(1, 1));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[(2, Reason::ProcDown)], &[])));
+    assert_eq!(bench.wait(), Some(Wait::Control { node: NodeId(2) }));
+    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
+    bench.quorum(8, &[1]);
+    assert_eq!(bench.wait(), None);
+}
+
 #[test]
 fn steps_of_a_replaced_change_do_not_come_back() {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
