@@ -26,8 +26,8 @@
 //!              ─── Glue: wants, queues ──►            wants → calls, queues → send ◄──► every query of cfg and cmap
 //! ```
 //! `sys.rs` is libcpg, and all that is unsafe. `callbacks.rs` copies. `session.rs` is one connection, `cpg.rs` one group
-//! on it, `ready.rs` which groups have something to read, `spare.rs` what is ready for the next group, `owner.rs` the loop
-//! over connections. rust-corosync serves `quorum.rs`, `cfg.rs` and `cmap.rs`.
+//! on it, `ready.rs` which groups have something to read, `spare.rs` what is ready for the next group, `trail.rs` the
+//! group that is told last, `owner.rs` the loop over connections. rust-corosync serves `quorum.rs`, `cfg.rs` and `cmap.rs`.
 //!
 //! # Life
 //! `Down` (once) → `Up` → … → `Lost` → `Up` …, with a new [`Connection`] number each time. What is wanted stays wanted:
@@ -57,6 +57,7 @@
 //! | a slow reader fills memory | a full channel stops the dispatch; corosync keeps the rest | `a_daemon_that_does_not_read_loses_nothing`; `outlet`: all |
 //! | a process without descriptors is told LIBRARY, as if corosync were gone | a failed call tries out whether there are any | `without_descriptors_the_failure_says_so` |
 //! | initialize is most of a join | connections kept ready ([`Options::spares`]), which are never handed out when corosync has closed them | `a_spare_of_a_dead_corosync_is_thrown_away` |
+//! | each handle has a ring of its own: who reads one first is ahead of the others | one group may be told last ([`Options::told_last`]) | `trail`: all; `the_group_that_is_told_last_is_never_ahead_of_another` |
 //! | a wake-up that asks every descriptor costs what is joined, not what has happened | a waker for each, which names its group | `ready`: `who_rang_is_known…`; `two_hundred_groups_cost_nothing_while_nothing_happens` |
 //! | corosync dies | `Lost` within milliseconds, everything released, reconnect with [`retry::CONNECT`] | `a_killed_corosync_is_lost_at_once…`, `a_corosync_that_is_not_up_yet_is_waited_for` |
 //! | a deaf ring reports nothing | [`Glue::oldest_unreturned`] | `a_corosync_stopped_while_we_join_and_send…` |
