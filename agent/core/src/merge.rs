@@ -82,8 +82,11 @@ fn judge(hellos: &BTreeMap<Member, Hello>, established: &BTreeSet<Member>, table
         let refusal = second_agent(*member, hellos, established)
             .or_else(|| unfit(hello))
             .or_else(|| mismatch(hello, reference))
-            .or_else(|| taken(*member, hello, &accepted))
-            .or_else(|| changed(*member, hello));
+            .or_else(|| changed(*member, hello))
+            .or_else(|| match &hello.identity {
+                Identity::Entry(entry) => taken(entry, accepted.iter().copied()),
+                Identity::Unfit(_) => None,
+            });
         if established.contains(member) {
             troubles.extend(refusal.map(|refusal| (*member, refusal)));
             standing.insert(*member, Standing::Established);
@@ -148,10 +151,9 @@ fn text(entry: &Entry) -> String {
     format!("{} {} {}:{}", entry.number, entry.name, entry.address, entry.port)
 }
 
-/// Whether another node has this node's name, number or address.
-fn taken(member: Member, hello: &Hello, accepted: &[&Entry]) -> Option<Refusal> {
-    let Identity::Entry(entry) = &hello.identity else { return None };
-    let other = accepted.iter().find(|other| other.nodeid != member.nodeid && clash(other, entry))?;
+/// Whether another node has this entry's name, number or address.
+pub(crate) fn taken<'a>(entry: &Entry, accepted: impl IntoIterator<Item = &'a Entry>) -> Option<Refusal> {
+    let other = accepted.into_iter().find(|other| other.nodeid != entry.nodeid && clash(other, entry))?;
     let (field, value) = if other.number == entry.number {
         ("o2cb number", entry.number.to_string())
     } else if other.name == entry.name {

@@ -23,6 +23,7 @@
 
 use crate::event::KernelRefusal;
 use crate::ids::{Member, NodeId, RingId, Tick};
+use crate::merge::taken;
 use crate::refusal::Refusal;
 use crate::step::{Step, StepKind, names};
 use proto::handshake::Blocks;
@@ -427,12 +428,12 @@ impl Agreed {
         }));
         for (member, standing) in &mut self.standing {
             let Identity::Entry(entry) = &self.hellos[member].identity else { continue };
-            let taken = accepted.iter().any(|other| other.nodeid != entry.nodeid && clash(other, entry));
-            if !taken {
+            let taken = taken(entry, accepted.iter());
+            if taken.is_none() {
                 self.troubles.retain(|(of, refusal)| of != member || !matches!(refusal, Refusal::Taken { .. }));
             }
-            if !taken && matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
-                *standing = Standing::Joining;
+            if matches!(standing, Standing::Refused(Refusal::Taken { .. })) {
+                *standing = taken.map_or(Standing::Joining, Standing::Refused);
             }
             if *standing == Standing::Joining {
                 accepted.push(entry.clone());

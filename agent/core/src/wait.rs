@@ -146,6 +146,10 @@ impl Wait {
             Wait::Quorum { .. } => {
                 "start the missing nodes, or see corosync-quorumtool -s; nothing is changed without quorum".into()
             }
+            Wait::Hello { from } if are_two_of_one_node(from) => {
+                "two processes of one node: if one of them has ended, corosync lists a ghost, until a node comes or goes: restart corosync on a node where nothing is mounted"
+                    .into()
+            }
             Wait::Hello { .. } => {
                 "if that pid is o2cpgd, see o2cpg status on that node; any other program in the group has to be ended"
                     .into()
@@ -192,6 +196,10 @@ impl Wait {
 fn names(members: &BTreeSet<Member>) -> String {
     let names: Vec<String> = members.iter().map(|m| m.nodeid.to_string()).collect();
     names.join(", ")
+}
+
+fn are_two_of_one_node(members: &BTreeSet<Member>) -> bool {
+    members.iter().zip(members.iter().skip(1)).any(|(one, next)| one.nodeid == next.nodeid)
 }
 
 impl fmt::Display for Wait {
@@ -246,5 +254,18 @@ impl fmt::Display for Wait {
             Wait::Probe => f.write_str("a message of our own, after this machine stood still"),
             Wait::Pinned { pins } => write!(f, "the end of: {}", pins.join(", ")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_node_that_is_listed_twice_one_may_be_a_ghost() {
+        let wait =
+            |pids: &[u32]| Wait::Hello { from: pids.iter().map(|pid| Member { nodeid: 3, pid: *pid }).collect() };
+        assert!(wait(&[3001, 3002]).fix().contains("ghost"));
+        assert!(!wait(&[3001]).fix().contains("ghost"));
     }
 }
