@@ -264,7 +264,8 @@ impl Session {
             self.trail.due(quiet, self.calls.ended(), now).into_iter().for_each(|event| out.emit(event));
         }
         let last = self.busy.iter().find(|name| self.trail.is(name.as_bytes()));
-        let Some(group) = last.and_then(|name| self.groups.get_mut(name)).filter(|_| self.trail.is_empty()) else {
+        let is_free = self.trail.is_empty() && !out.is_blocked();
+        let Some(group) = last.filter(|_| is_free).and_then(|name| self.groups.get_mut(name)) else {
             return Ok(false);
         };
         let mut events = Vec::new();
