@@ -354,8 +354,11 @@ impl Story {
     }
 }
 
+/// Somebody edits corosync.conf.
+type Edit = Box<dyn FnOnce(&mut ClusterConfig)>;
+
 /// `add N`, `remove N`, `address N A`, `name N NAME`.
-fn nodelist(change: &[&str]) -> Result<Box<dyn FnOnce(&mut ClusterConfig)>, String> {
+fn nodelist(change: &[&str]) -> Result<Edit, String> {
     let (what, node) =
         change.split_first().and_then(|(what, rest)| Some((*what, rest.first()?))).ok_or("which node?")?;
     let node = NodeId(options::number(node)?);

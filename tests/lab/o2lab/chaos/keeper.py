@@ -18,6 +18,7 @@ class Keeper:
     def __init__(self, lab, programs, work, log):
         self.lab, self.programs, self.work, self.log = lab, programs, work, log
         self.held = Counter()
+        self.outages = Counter()        # how often a node went off, by node
         self.lock = threading.Lock()
         self.boots = threading.Lock()
         self.saved = Counter()          # recordings kept so far, by node
@@ -27,6 +28,7 @@ class Keeper:
     def hold(self, node, name):
         with self.lock:
             self.held[node, name] += 1
+            self.outages[node] += name == "node"
 
     def release(self, node, name):
         with self.lock:

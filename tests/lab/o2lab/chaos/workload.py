@@ -115,6 +115,7 @@ class Asker:
             self._ask(chance.choice(self.nodes), chance.choice(QUESTIONS))
 
     def _ask(self, node, question):
+        outages = self.keeper.outages[node]
         try:
             began = time.monotonic()
             done = self.lab.remote.call(node, ["sh", "-c", question], ANSWER_S)
@@ -123,7 +124,8 @@ class Asker:
             if done.code > 128:
                 self.unanswered.append("node %d: %s ended with %d" % (node, question, done.code))
         except OverTime:
-            if not (self.keeper.is_held(node, "paused") or self.keeper.is_held(node, AGENT)):
+            is_held = self.keeper.is_held(node, "paused") or self.keeper.is_held(node, AGENT)
+            if not is_held and self.keeper.outages[node] == outages:    # else it was lost with its node
                 self.unanswered.append("node %d: %s: no answer within %d s" % (node, question, ANSWER_S))
         except NodeDown:
             pass
