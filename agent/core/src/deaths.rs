@@ -81,8 +81,10 @@ impl Agent {
         let volumes = self.uses.remove(&node).unwrap_or_default();
         if self.buries() && !volumes.is_empty() {
             let boot = self.boots.get(&node).copied();
-            let death = Death { since: self.now, volumes, boot, why: self.gate_word(), ..Death::default() };
-            self.deaths.entry(node).or_insert(death);
+            let death = Death { since: self.now, why: self.gate_word(), ..Death::default() };
+            let death = self.deaths.entry(node).or_insert(death); // or what others have told of it before
+            death.volumes.extend(volumes);
+            death.boot = boot.or(death.boot);
         }
     }
 
