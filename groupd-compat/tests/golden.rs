@@ -15,6 +15,7 @@
 mod cluster;
 
 use cluster::Cluster;
+use groupd_compat::machine::{OnClientDeath, Settings};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -75,6 +76,11 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         "start_done" => cluster.start_done(number(0), group(1).0, group(1).1),
         "crash" => cluster.crash_all(&args[0].split(',').map(|n| n.parse().expect("a node")).collect::<Vec<_>>()),
         "boot" => cluster.boot(number(0)),
+        "blink" => cluster.blink(number(0)),
+        // Daemons that start from here on leave for clients that die.
+        "policy-leave" => {
+            cluster.settings = |me| Settings { on_client_death: OnClientDeath::Leave, ..Settings::libgroup(me) };
+        }
         "daemon" => cluster.start_daemon(number(0)),
         "kill-daemon" => cluster.kill_daemon(number(0)),
         "daemon-leaves" => cluster.daemon_leaves(number(0)),

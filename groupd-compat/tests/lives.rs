@@ -110,7 +110,7 @@ impl Life {
     fn deed(&mut self) -> Result<(), String> {
         let (node, at) = (self.node(), self.chance.below(3) as i64);
         let group = GROUPS[at as usize];
-        match self.chance.below(40) {
+        match self.chance.below(42) {
             0..=9 => self.cluster.join(node, at, group),
             10..=13 => self.cluster.leave(node, at, group),
             14..=15 => {
@@ -133,7 +133,35 @@ impl Life {
             }
             25..=37 => return self.some_steps(),
             38..=39 => return self.settle(),
+            40 if self.is_up(node) => self.cluster.blink(node),
+            41 => return self.die_alone(node),
             _ => {}
+        }
+        self.watch()
+    }
+
+    /// A node that is cut off loses clients, before or after that; node and clients come back.
+    fn die_alone(&mut self, node: u32) -> Result<(), String> {
+        let first = self.chance.below(2) == 0;
+        if first {
+            self.cluster.cut_off(node);
+        }
+        for at in (0..3).filter(|_| self.chance.below(2) == 0).collect::<Vec<_>>() {
+            self.cluster.client_dies(node, at);
+            self.watch()?;
+            self.told.entry((node, level(at))).or_default().forget();
+        }
+        if !first {
+            self.cluster.cut_off(node);
+        }
+        if self.calm {
+            self.settle()?;
+        } else {
+            self.some_steps()?;
+        }
+        self.cluster.heal();
+        for (at, group) in (0..).zip(GROUPS) {
+            self.cluster.join(node, at, group);
         }
         self.watch()
     }

@@ -41,7 +41,7 @@ pub enum Effect {
 /// Why a node is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KillReason {
-    /// Its groupd ended while it shared groups with us.
+    /// Its groupd ended while it shared groups with us; asked again in each ring in which it is still there (deviation B27).
     DaemonGone,
     /// It comes out of a partition with groups of its own (deviation B4).
     Merged,

@@ -173,7 +173,7 @@ impl Machine {
             Event::JoinFailed(cpg) => self.join_failed(cpg, fx),
             Event::Delivered { cpg, from, body: Ok(message) } => self.delivered(cpg, from, message, fx),
             Event::Delivered { from, body: Err(error), .. } => fx.notice(Notice::BadMessage { from, error }),
-            Event::QuorumChanged(report) => self.quorum_changed(report),
+            Event::QuorumChanged(report) => self.quorum_changed(report, fx),
             Event::RingChanged { ring, nodes } => self.ring_changed(ring, &nodes, fx),
             Event::TimerFired => self.mode_timer_fired(fx),
             Event::StopAsked => self.stop_asked(fx),

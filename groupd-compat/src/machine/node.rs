@@ -1,7 +1,7 @@
 //! What all groups of this node share.
 
 use super::quorum::Quorum;
-use super::recovery::Recovery;
+use super::recovery::{Failure, Recovery};
 use crate::ids::{EventNr, GlobalId, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,11 @@ impl Node {
             last_nr: 0,
             last_created: 0,
         }
+    }
+
+    /// This node fails now.
+    pub(crate) fn failure_of(&self, node: NodeId) -> Failure {
+        Failure { node, quorum_seen: !self.quorum.names(node), ring: self.quorum.ring() }
     }
 
     /// The number of the next change.

@@ -55,6 +55,11 @@ impl Quorum {
         gone
     }
 
+    /// The ring of the last believed report.
+    pub(crate) fn spoken_of(&self) -> Option<RingId> {
+        self.last.as_ref().map(|report| report.ring)
+    }
+
     /// May groups start?
     pub(crate) fn is_quorate(&self) -> bool {
         self.last.as_ref().is_some_and(|report| report.quorate && report.ring == self.ring)

@@ -4,7 +4,7 @@
 //! counts, and [`Recovery::take_news`] says when a count reached the point at which somebody may go on.
 
 use super::wait::Wait;
-use crate::ids::{CpgId, NodeId};
+use crate::ids::{CpgId, NodeId, RingId};
 use crate::names::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +16,23 @@ pub(crate) struct Recovery {
     news: bool,
 }
 
+/// A node failed, as far as quorum and rings are concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    pub(crate) node: NodeId,
+    /// Has quorum noticed?
+    pub(crate) quorum_seen: bool,
+    /// The control CPG was in this ring.
+    pub(crate) ring: RingId,
+}
+
 /// The groups that one failed node was in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct RecoverySet {
     groups: BTreeMap<CpgId, Entry>,
     quorum_seen: bool,
+    /// The ring in which it failed; later the last in which quorum still named it.
+    ring: RingId,
     /// Groups per level.
     total: [usize; Level::COUNT],
     /// Groups per level that have not recovered.
@@ -48,12 +60,12 @@ impl Recovery {
     ///
     /// Without groups there is something to keep only if the node itself went: until quorum has noticed, what
     /// it says is old. A daemon that ends takes no node with it, so quorum would never notice.
-    pub(crate) fn failed(&mut self, node: NodeId, groups: &[(CpgId, Level)], quorum_seen: bool, keep_empty: bool) {
+    pub(crate) fn failed(&mut self, failure: &Failure, groups: &[(CpgId, Level)], keep_empty: bool) {
         if groups.is_empty() && !keep_empty {
             return;
         }
-        let set = self.sets.entry(node).or_default();
-        set.quorum_seen = quorum_seen;
+        let set = self.sets.entry(failure.node).or_default();
+        (set.quorum_seen, set.ring) = (failure.quorum_seen, failure.ring);
         for &(cpg, level) in groups {
             if set.groups.get(&cpg).is_none_or(|entry| entry.state == State::Recovered) {
                 set.put(cpg, Some(Entry { level, state: State::Waiting }));
@@ -63,8 +75,9 @@ impl Recovery {
     }
 
     /// Another group of a node whose failure is known (deviation B10).
-    pub(crate) fn add(&mut self, node: NodeId, cpg: CpgId, level: Level, quorum_seen: bool) {
-        let set = self.sets.entry(node).or_insert_with(|| RecoverySet { quorum_seen, ..RecoverySet::default() });
+    pub(crate) fn add(&mut self, failure: &Failure, cpg: CpgId, level: Level) {
+        let &Failure { node, quorum_seen, ring } = failure;
+        let set = self.sets.entry(node).or_insert_with(|| RecoverySet { quorum_seen, ring, ..RecoverySet::default() });
         set.put(cpg, Some(Entry { level, state: State::Waiting }));
     }
 
@@ -82,6 +95,22 @@ impl Recovery {
             }
         }
         self.close_done();
+    }
+
+    /// Quorum has spoken of this ring. Returns failed nodes that it still names there: they have not gone yet, or went and came
+    /// back between two rings that it has seen, and it will never say so (deviation B27). Of one without groups nothing is to
+    /// be recovered, and what quorum says of a later ring is not old.
+    pub(crate) fn still_named(&mut self, ring: RingId) -> Vec<NodeId> {
+        let mut named = Vec::new();
+        for (&node, set) in self.sets.iter_mut().filter(|(_, set)| !set.quorum_seen && set.ring.seq < ring.seq) {
+            set.ring = ring;
+            set.quorum_seen = set.groups.is_empty();
+            if !set.quorum_seen {
+                named.push(node);
+            }
+        }
+        self.close_done();
+        named
     }
 
     /// All members of this group are stopped for the failure of these nodes.

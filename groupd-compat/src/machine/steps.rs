@@ -211,9 +211,19 @@ impl Group {
         self.saved.purge_before(&self.app);
     }
 
+    /// Is all stopped for our leave? Or for a failure of all others, with nothing but our leave behind it: then nobody is left
+    /// to be started, and nobody to wait for us (deviation B28).
     fn leave_is_complete(&self, node: &Node) -> bool {
-        let all_stopped = |change: &Change| change.is_own(Cause::Leave, node.me) && change.phase == Phase::AllStopped;
-        self.current.as_ref().is_some_and(all_stopped)
+        let Some(change) = self.current.as_ref().filter(|change| change.phase == Phase::AllStopped) else {
+            return false;
+        };
+        let is_dead = |member: &NodeId| *member == node.me || change.failed.contains(member);
+        let only_leave = || self.queue.len() == 1 && self.queue[0].is_own(Cause::Leave, node.me);
+        match change.cause {
+            Cause::Join => false,
+            Cause::Leave => change.node == node.me,
+            Cause::Fail => only_leave() && self.app.iter().all(is_dead),
+        }
     }
 
     fn terminate(&mut self, node: &mut Node, fx: &mut Effects) {

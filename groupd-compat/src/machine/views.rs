@@ -76,8 +76,8 @@ impl Machine {
     fn open_recovery_set(&mut self, node: NodeId, reason: Reason, fx: &mut Effects) {
         let shared = self.groups.values().filter(|group| group.app.contains(&node));
         let shared: Vec<(CpgId, Level)> = shared.map(|group| (group.cpg, group.key.level)).collect();
-        let noticed = !self.node.quorum.names(node);
-        self.node.recovery.failed(node, &shared, noticed, reason == Reason::NodeDown);
+        let failure = self.node.failure_of(node);
+        self.node.recovery.failed(&failure, &shared, reason == Reason::NodeDown);
         if reason == Reason::ProcDown && !shared.is_empty() && !self.node.condemned.contains(&node) {
             fx.push(Effect::Kill(node, KillReason::DaemonGone));
         }
@@ -181,9 +181,9 @@ impl Machine {
         }
     }
 
-    pub(crate) fn quorum_changed(&mut self, report: QuorumReport) {
+    pub(crate) fn quorum_changed(&mut self, report: QuorumReport, fx: &mut Effects) {
         self.node.quorum.hear(report);
-        self.settle_quorum();
+        self.settle_quorum(fx);
     }
 
     /// Every view change of this ring is known. Whom we met, having groups and no quorum, went on without
@@ -200,12 +200,17 @@ impl Machine {
         }
         self.node.quorum.ring_stands(ring);
         self.catch_up_all(fx);
-        self.settle_quorum();
+        self.settle_quorum(fx);
     }
 
-    fn settle_quorum(&mut self) {
+    /// Who failed and is still named is killed (again): only what is seen to go is known to have gone.
+    fn settle_quorum(&mut self, fx: &mut Effects) {
         let gone = self.node.quorum.settle();
         self.node.recovery.quorum_noticed(&gone);
+        let named = self.node.quorum.spoken_of().map(|ring| self.node.recovery.still_named(ring));
+        for node in named.into_iter().flatten() {
+            fx.push(Effect::Kill(node, KillReason::DaemonGone));
+        }
         self.wake_gated();
         if self.node.quorum.was_ever() {
             self.busy.extend(self.groups.values().filter(|group| !group.asked).map(|group| group.cpg));
@@ -281,8 +286,7 @@ impl Group {
         }
         let is_failing = |change: &Change| change.failed.contains(&dead);
         if self.app.contains(&dead) && !self.current.iter().chain(&self.queue).any(is_failing) {
-            let noticed = !node.quorum.names(dead);
-            node.recovery.add(dead, self.cpg, self.key.level, noticed);
+            node.recovery.add(&node.failure_of(dead), self.cpg, self.key.level);
         }
         self.node_down(gone, node);
     }
