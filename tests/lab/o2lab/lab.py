@@ -28,10 +28,11 @@ COLLECT_S = 5
 
 
 class Lab:
-    """The lab called `name` (LAB_NAME), up or not."""
+    """The lab called `name` (LAB_NAME), up or not; owner: the process that it ends with (owner.py)."""
 
-    def __init__(self, name=None):
+    def __init__(self, name=None, owner=None):
         self.name = name or lab_name()
+        self.owner = owner
         self.state = State(lab_folder(self.name))
         self.netns = NetNs("o2cpg-" + self.name)
         self.network = Network(self.netns, self.state)
@@ -61,7 +62,7 @@ class Lab:
             raise LabError("a lab has 1 to %d nodes" % NODES_MAX)
         if self.state.exists():
             raise LabError("a lab is up in %s; `lab down` first" % self.state.folder)
-        self.state.create(kind, settings, corosync_conf.for_cluster(of or count, conf or {}))
+        self.state.create(kind, settings, corosync_conf.for_cluster(of or count, conf or {}), self.owner)
         try:
             self._fill_share()
             if kind == "uml":
@@ -99,6 +100,14 @@ class Lab:
             self.crash(node)
         self.netns.delete()
         self.state.remove()
+
+    def leave(self, keep=False):
+        """Takes down what this lab's owner brought up; with keep, leaves it to a person. Another's lab is not touched."""
+        if self.state.exists() and self.state.facts.get("owner") == self.owner:
+            if keep:
+                self.state.disown()
+            else:
+                self.down()
 
     # ---- one node's life ----------------------------------------------------
 

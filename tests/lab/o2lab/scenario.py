@@ -26,7 +26,7 @@ import traceback
 from dataclasses import dataclass
 
 from .errors import LabError, OverTime
-from .lab import Lab
+from .owner import own_lab
 from .settings import Settings
 
 HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -178,7 +178,7 @@ class Player:
     def leave(self):
         """Takes down what is up, unless a person wants to look at it."""
         if self.cluster is not None and not self.keep:
-            self.lab.down()
+            self.lab.leave()
             self.cluster = None
 
     def keep_logs(self, folder, journal):
@@ -204,7 +204,7 @@ def describe(error):
 
 
 def play_all(scenarios, programs=None, out=OUT, keep=False, jobs=1):
-    """Plays scenarios on the lab LAB_NAME, or on that many labs at once; the last line counts them. Returns the exit status.
+    """Plays scenarios on a lab of its own, or on that many labs at once; the last line counts them. Returns the exit status.
 
     Most of a scenario is waiting for time-outs of a kernel or of corosync, so two labs need little more than one.
     """
@@ -220,12 +220,12 @@ def play_all(scenarios, programs=None, out=OUT, keep=False, jobs=1):
 
 def play_each(scenarios, programs, out, keep=False):
     """One after the other; (passed, failed)."""
-    player = Player(Lab(), programs, out, keep)
+    player = Player(own_lab("test"), programs, out, keep)
     try:
         for scenario in scenarios:
             player.play(scenario)
     finally:
-        player.leave()
+        player.lab.leave(keep)
     return player.passed, player.failed
 
 
@@ -243,7 +243,8 @@ def side_by_side(parts, programs, out):
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            os.environ["LAB_NAME"] += "-%d" % (number + 1)
+            if "LAB_NAME" in os.environ:
+                os.environ["LAB_NAME"] += "-%d" % (number + 1)
             passed, failed = play_each(part, programs, out)
             os.write(writing, b"%d %d" % (passed, failed))
             os._exit(0)

@@ -19,16 +19,17 @@ class State:
     def exists(self):
         return os.path.exists(self.file)
 
-    def create(self, kind, settings, conf):
-        """A new lab: kind, settings and the corosync configuration that all nodes have in common."""
+    def create(self, kind, settings, conf, owner=None):
+        """A new lab: kind, settings, the corosync configuration that all nodes have in common, and whom it ends with."""
         os.makedirs(os.path.join(self.share, "bin"), exist_ok=True)
         os.makedirs(os.path.join(self.folder, "uml"), exist_ok=True)
-        self._facts = {"kind": kind, "settings": settings.as_dict(), "conf": conf, "node_conf": {}, "sides": {}}
+        self._facts = {"kind": kind, "settings": settings.as_dict(), "conf": conf, "node_conf": {}, "sides": {},
+                       "owner": owner}
         self.save()
 
     @property
     def facts(self):
-        """kind, settings, conf, node_conf (node → its own differences), sides (node → side of a partition)."""
+        """kind, settings, conf, node_conf (node → its own differences), sides (node → side of a partition), owner."""
         if self._facts is None:
             try:
                 with open(self.file) as source:
@@ -49,6 +50,11 @@ class State:
         with open(self.file + ".new", "w") as target:
             json.dump(self._facts, target, indent=1)
         os.rename(self.file + ".new", self.file)
+
+    def disown(self):
+        """From now on the lab is a person's, to look at and to take down."""
+        self.facts["owner"] = None
+        self.save()
 
     def remove(self):
         self._facts = None

@@ -8,7 +8,7 @@ LIMIT_S = 30
 
 
 def run(lab):
-    other = Lab(lab.name + "-other")
+    other = Lab(lab.name + "-other", lab.owner)
     other.up(1, "ns")
     try:
         expect("each has its own members", (1, 3), (other.corosync.members(1)[0], lab.corosync.members(1)[0]))

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from ..errors import LabError
-from ..lab import Lab
+from ..owner import own_lab
 from ..scenario import OUT, Broken, time_limit
 from . import schedule
 from .play import CLUSTERS, HEAL_S, PATIENCE_S, Run, Words
@@ -53,8 +53,7 @@ def main(argv):
             print("round %d: %d, %s" % (number, len(drawn), schedule.digest(drawn)), *drawn, sep="\n")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ.setdefault("LAB_NAME", "chaos")
-    lab, failed = Lab(), True
+    lab, failed = own_lab("chaos"), True
     try:
         words.cluster().up(lab)
         lab.share(*(os.path.join(args.programs, name) for name in PROGRAMS), into="bin")
@@ -65,8 +64,7 @@ def main(argv):
     except KeyboardInterrupt:
         print("ended by hand")
     finally:
-        if not (failed and args.keep):
-            lab.down()
+        lab.leave(keep=failed and args.keep)
     print("0 passed, 1 failed" if failed else "1 passed, 0 failed")
     return int(failed)
 
