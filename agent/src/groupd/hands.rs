@@ -226,6 +226,7 @@ impl Hands {
 fn reason(why: KillReason) -> &'static str {
     match why {
         KillReason::DaemonGone => "its groupd ended while it shared groups with us",
+        KillReason::StillNamed => "it has failed, and a later ring still names it",
         KillReason::Merged => "it came out of a partition with groups of its own",
         KillReason::ClientGone => "a groupd client died while its group was in use",
     }

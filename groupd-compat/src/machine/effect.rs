@@ -41,8 +41,10 @@ pub enum Effect {
 /// Why a node is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KillReason {
-    /// Its groupd ended while it shared groups with us; asked again in each ring in which it is still there (deviation B27).
+    /// Its groupd ended while it shared groups with us.
     DaemonGone,
+    /// It failed, and a later ring still names it: asked in each such ring, until it is seen to go (deviation B27).
+    StillNamed,
     /// It comes out of a partition with groups of its own (deviation B4).
     Merged,
     /// It is ourselves: a client died that had something to lose (deviation Q1).

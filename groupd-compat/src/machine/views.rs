@@ -209,7 +209,7 @@ impl Machine {
         self.node.recovery.quorum_noticed(&gone);
         let named = self.node.quorum.spoken_of().map(|ring| self.node.recovery.still_named(ring));
         for node in named.into_iter().flatten() {
-            fx.push(Effect::Kill(node, KillReason::DaemonGone));
+            fx.push(Effect::Kill(node, KillReason::StillNamed));
         }
         self.wake_gated();
         if self.node.quorum.was_ever() {
