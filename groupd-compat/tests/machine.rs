@@ -200,6 +200,24 @@ fn a_join_while_pending_is_not_lost() {
     assert_eq!(Bench::told(&decided), ["setid alpha 65537", "start alpha 1 2 1 1"]);
 }
 
+/// What a group's CPG shows while the mode is pending counts as if it came when the mode is known: a join behind a ring stays
+/// behind it (B21).
+#[test]
+fn a_ring_while_pending_is_not_lost() {
+    let mut bench = Bench::new(Settings { compat: Compat::Detect, ..Settings::libgroup(NodeId(1)) }, &[1, 2]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    let version = Version { node: NodeId(2), generation: 3, mode: 2, compat: 1, groups: 0 };
+    let body = Ok(Message::Version(version));
+    bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(2), body });
+    let started = bench.step(1, Step::Started, join_of(1, 1));
+    assert_eq!((Bench::told(&started), bench.wait()), (vec!["finish alpha 1".to_owned()], Some(Wait::ControlCpg)));
+    let ring = RingId { representative: 1, seq: 8 };
+    let due = bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1), NodeId(2)] });
+    assert_eq!(Bench::told(&due), ["stop alpha"]);
+}
+
 /// Node 1 finds nodes 2 and 3 when it joins, and 3 dies before anybody was stopped for it.
 fn found_three() -> Bench {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);

@@ -4,6 +4,7 @@
 //! one. If all are pending for long enough, each proposes libcpg. For a node that stays silent somebody says
 //! that it is an old daemon, and all take libgroup.
 
+use super::abreast::Shown;
 use super::effect::{Effect, Effects, Notice};
 use super::event::{Reason, ViewChange};
 use super::node::Node;
@@ -20,8 +21,8 @@ const OLD_GENERATION: u16 = 2;
 /// Groups that a daemon in libcpg mode occupies, so that an old daemon cannot complete a join of them (K14).
 pub(crate) const PLACEHOLDERS: [(i64, &[u8]); 3] = [(0, b"default"), (1, b"clvmd"), (1, b"rgmanager")];
 
-/// View changes of groups kept while pending. A client that floods joins then loses the rest, as all are
-/// lost in the original.
+/// View changes and rings of groups kept while pending. A client that floods joins then loses the rest, as all
+/// are lost in the original.
 const EARLY_MAX: usize = 4096;
 
 /// What this daemon does for its clients.
@@ -99,7 +100,7 @@ pub(crate) struct Modes {
     /// In the order the nodes were seen.
     peers: Vec<Peer>,
     /// What happened in groups that clients joined before the mode was known.
-    early: Vec<(CpgId, ViewChange)>,
+    early: Vec<(CpgId, Shown)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,11 +133,11 @@ impl Modes {
         }
     }
 
-    /// Keeps a group's view change until the mode is known (deviation M1: the original drops it, and the
+    /// Keeps what a group's CPG shows until the mode is known (deviation M1: the original drops it, and the
     /// group's peers then wait for us for ever).
-    pub(crate) fn keep(&mut self, cpg: CpgId, change: &ViewChange) {
+    pub(crate) fn keep(&mut self, cpg: CpgId, shown: Shown) {
         if self.early.len() < EARLY_MAX {
-            self.early.push((cpg, change.clone()));
+            self.early.push((cpg, shown));
         }
     }
 
@@ -211,7 +212,7 @@ impl Machine {
         let early = std::mem::take(&mut self.modes.early);
         match mode {
             Mode::Libcpg => self.join_placeholders(fx),
-            Mode::Libgroup => early.iter().for_each(|(cpg, change)| self.group_changed(*cpg, change, fx)),
+            Mode::Libgroup => early.into_iter().for_each(|(cpg, shown)| self.shown(cpg, shown, fx)),
             Mode::Pending => {}
         }
     }

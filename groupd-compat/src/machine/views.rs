@@ -92,22 +92,20 @@ impl Machine {
 
     /// The CPG of a group changed.
     pub(crate) fn group_changed(&mut self, cpg: CpgId, change: &ViewChange, fx: &mut Effects) {
-        match self.modes.mode {
-            Mode::Libgroup => {}
-            Mode::Pending => return self.modes.keep(cpg, change),
-            Mode::Libcpg => return,
-        }
         self.shown(cpg, Shown::View(change.clone()), fx);
     }
 
     /// The CPG of a group is in this ring.
     pub(crate) fn group_ring_changed(&mut self, cpg: CpgId, ring: RingId, fx: &mut Effects) {
-        if self.modes.mode == Mode::Libgroup {
-            self.shown(cpg, Shown::Ring(ring), fx);
-        }
+        self.shown(cpg, Shown::Ring(ring), fx);
     }
 
-    fn shown(&mut self, cpg: CpgId, shown: Shown, fx: &mut Effects) {
+    pub(crate) fn shown(&mut self, cpg: CpgId, shown: Shown, fx: &mut Effects) {
+        match self.modes.mode {
+            Mode::Libgroup => {}
+            Mode::Pending => return self.modes.keep(cpg, shown),
+            Mode::Libcpg => return,
+        }
         let Some(group) = self.groups.get_mut(&cpg) else { return };
         group.abreast.show(shown);
         if group.abreast.len() > QUEUE_MAX {
