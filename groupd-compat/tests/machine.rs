@@ -7,7 +7,8 @@ use groupd_compat::cpg_message::{Message, Step, Version};
 use groupd_compat::event_id::{Cause, EventId};
 use groupd_compat::ids::{ClientId, CpgId, GlobalId, Member, NodeId, RingId, Tick};
 use groupd_compat::machine::{
-    Access, Caller, Compat, Effect, Effects, Event, Machine, Notice, QuorumReport, Reason, Settings, ViewChange, Wait,
+    Access, Caller, Compat, Debt, Effect, Effects, Event, Machine, Notice, QuorumReport, Reason, Settings, ViewChange,
+    Wait,
 };
 use groupd_compat::names::{ClientKind, GroupKey};
 use groupd_compat::verbs::{Callback, Request, StartKind};
@@ -205,6 +206,7 @@ fn a_join_while_pending_is_not_lost() {
 #[test]
 fn a_ring_while_pending_is_not_lost() {
     let mut bench = Bench::new(Settings { compat: Compat::Detect, ..Settings::libgroup(NodeId(1)) }, &[1, 2]);
+    assert_eq!(bench.wait(), Some(Wait::Mode));
     bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
     bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
     bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
@@ -216,6 +218,57 @@ fn a_ring_while_pending_is_not_lost() {
     let ring = RingId { representative: 1, seq: 8 };
     let due = bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1), NodeId(2)] });
     assert_eq!(Bench::told(&due), ["stop alpha"]);
+}
+
+/// In the mode that serves nobody nothing is waited for: its groups are only occupied (K14).
+#[test]
+fn a_placeholder_waits_for_nothing() {
+    let mut bench = Bench::new(Settings { compat: Compat::Libcpg, ..Settings::libgroup(NodeId(1)) }, &[1]);
+    assert_eq!((bench.wait(), bench.machine.standstills().count()), (None, 0));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    assert_eq!(bench.wait(), None);
+}
+
+#[test]
+fn a_standstill_names_the_client_that_owes_the_answer() {
+    let mut bench = alone_in_alpha();
+    assert_eq!(bench.machine.standstills().count(), 0);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    let owed = |bench: &Bench| {
+        let found: Vec<_> = bench.machine.standstills().map(|it| (it.key.clone(), it.wait, it.owed)).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    };
+    let debt = |verb| Some(Debt { client: Some(CLIENT), verb });
+    let by = [NodeId(1)].into();
+    assert_eq!(owed(&bench), (alpha(), Wait::Stopped { by }, debt("stop_done")));
+    bench.feed(Event::Asked(CLIENT, Ok(Request::StopDone { name: name("alpha") })));
+    assert_eq!(owed(&bench), (alpha(), Wait::Stopped { by: [NodeId(1)].into() }, None));
+    bench.step(1, Step::Stopped, join_of(2, 2));
+    let by = [NodeId(1), NodeId(2)].into();
+    assert_eq!(owed(&bench), (alpha(), Wait::Started { by }, debt("start_done")));
+    bench.feed(Event::ClientGone(CLIENT));
+    assert_eq!(owed(&bench).2, Some(Debt { client: None, verb: "start_done" }));
+}
+
+#[test]
+fn a_leave_that_corosync_does_not_show_is_waited_for_by_name() {
+    let mut bench = alone_in_alpha();
+    bench.feed(Event::Asked(CLIENT, Ok(Request::Leave { name: name("alpha") })));
+    assert_eq!(bench.wait(), Some(Wait::OwnLeave));
+}
+
+/// A failure that waits behind a join hurries it: what is missing is still the word of those who live.
+#[test]
+fn a_join_behind_which_a_failure_waits_names_who_is_not_stopped() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(1, Reason::Join)])));
+    bench.step(2, Step::Stopped, join_of(1, 2));
+    bench.step(1, Step::Started, join_of(1, 2));
+    bench.step(2, Step::Started, join_of(1, 2));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2, 3], &[], &[(3, Reason::Join)])));
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2], &[(3, Reason::NodeDown)], &[])));
+    assert_eq!(bench.wait(), Some(Wait::Stopped { by: [NodeId(1), NodeId(2)].into() }));
 }
 
 /// Node 1 finds nodes 2 and 3 when it joins, and 3 dies before anybody was stopped for it.

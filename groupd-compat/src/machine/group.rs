@@ -223,14 +223,15 @@ impl Group {
                 Some(head) => Some(Wait::Control { node: head.node }),
                 None if !self.asked => Some(Wait::FirstQuorum),
                 None if self.abreast.len() > 0 => Some(Wait::ControlCpg),
+                None if self.leaving => Some(Wait::OwnLeave),
                 None => self.members.is_empty().then_some(Wait::OwnJoin),
             };
         };
         match change.phase {
             Phase::Begin | Phase::AllStarted => None,
             Phase::StopWait => match self.queue.iter().find(|queued| queued.cause == Cause::Fail) {
-                Some(failure) => Some(Wait::Survivors { node: failure.node }),
-                None => Some(Wait::Stopped { by: self.missing(&change.stopped) }),
+                Some(failure) if change.unsure && !change.start_anyway => Some(Wait::Survivors { node: failure.node }),
+                _ => Some(Wait::Stopped { by: self.missing(&change.stopped) }),
             },
             Phase::AllStopped => self.may_start(change, node).err(),
             Phase::StartWait => Some(Wait::Started { by: self.missing(&change.started) }),

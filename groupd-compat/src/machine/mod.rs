@@ -42,7 +42,7 @@ mod wait;
 pub use effect::{Effect, Effects, Exit, Ignored, KillReason, Notice};
 pub use event::{Access, Caller, Event, QuorumReport, Reason, ViewChange};
 pub use modes::{Compat, Mode};
-pub use status::{GroupStatus, Status};
+pub use status::{Debt, GroupStatus, Standstill, Status};
 pub use wait::Wait;
 
 use crate::cpg_message::Message;

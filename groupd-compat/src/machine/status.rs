@@ -1,11 +1,12 @@
 //! What the machine shows: records for queries, and snapshots for people and tools.
 
 use super::Machine;
+use super::change::Owed;
 use super::effect::{Effect, Effects};
-use super::group::Keeper;
+use super::group::{Group, Keeper};
 use super::modes::Mode;
 use super::wait::Wait;
-use crate::ids::{ClientId, CpgId, NodeId, RingId};
+use crate::ids::{ClientId, CpgId, EventNr, NodeId, RingId};
 use crate::names::{GroupKey, Level};
 use crate::records::{GroupRecord, Reply};
 use crate::verbs::{Query, Request};
@@ -39,16 +40,60 @@ pub struct GroupStatus {
     pub waits: Option<Wait>,
 }
 
+/// A group that does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standstill<'a> {
+    /// Which.
+    pub key: &'a GroupKey,
+    /// What for.
+    pub wait: Wait,
+    /// The change that it is in. With the next one a wait of the same kind is another.
+    pub change: Option<EventNr>,
+    /// What our own client owes, if the answer of this node is among those that are missing.
+    pub owed: Option<Debt>,
+}
+
+/// An answer that is missing on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debt {
+    /// Who owes it; `None` if the client of the group is gone, or there never was one.
+    pub client: Option<ClientId>,
+    /// `stop_done` or `start_done`.
+    pub verb: &'static str,
+}
+
 impl Machine {
+    /// Every group that does not go on, in the order of their creation.
+    pub fn standstills(&self) -> impl Iterator<Item = Standstill<'_>> {
+        self.groups.values().filter_map(|group| {
+            let change = group.current.as_ref();
+            Some(Standstill {
+                key: &group.key,
+                wait: self.wait_of(group)?,
+                change: change.map(|change| change.nr),
+                owed: change.and_then(|change| change.owes).map(|owed| group.debt(owed)),
+            })
+        })
+    }
+
+    /// In libcpg mode groups are only occupied: nothing is ever to come of them.
+    fn wait_of(&self, group: &Group) -> Option<Wait> {
+        match self.modes.mode {
+            Mode::Libgroup => group.waits(&self.node),
+            Mode::Pending => Some(Wait::Mode),
+            Mode::Libcpg => None,
+        }
+    }
+
     /// What is there, and what it waits for.
     #[must_use]
     pub fn status(&self) -> Status {
         let groups = self.groups.values().map(|group| GroupStatus {
             key: group.key.clone(),
             record: group.record(self.node.me),
-            owner: if let Keeper::Client(client) = group.keeper { Some(client) } else { None },
+            owner: group.owner(),
             queued: group.queue.len(),
-            waits: group.waits(&self.node),
+            waits: self.wait_of(group),
         });
         Status {
             mode: self.modes.mode,
@@ -114,6 +159,22 @@ impl Machine {
                 GroupRecord { level: -1, members: self.node.control.members.clone(), ..GroupRecord::default() }
             }
             Query::Nothing => GroupRecord::default(),
+        }
+    }
+}
+
+impl Group {
+    fn owner(&self) -> Option<ClientId> {
+        if let Keeper::Client(client) = self.keeper { Some(client) } else { None }
+    }
+
+    fn debt(&self, owed: Owed) -> Debt {
+        Debt {
+            client: self.owner(),
+            verb: match owed {
+                Owed::StopDone => "stop_done",
+                Owed::StartDone => "start_done",
+            },
         }
     }
 }

@@ -10,10 +10,14 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields say what the variant names")]
 pub enum Wait {
+    /// The mode is pending: the daemons have not agreed whether clients are served at all.
+    Mode,
     /// Its CPG is not joined before this node has seen quorum once.
     FirstQuorum,
     /// The own join has not come back.
     OwnJoin,
+    /// The own leave has not come back.
+    OwnLeave,
     /// Not quorate, or the quorum of the present ring is not known.
     Quorum,
     /// Quorum has not yet noticed that these are gone: what it says may be old.
@@ -39,8 +43,10 @@ pub enum Wait {
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Wait::Mode => write!(f, "the mode"),
             Wait::FirstQuorum => write!(f, "first quorum"),
             Wait::OwnJoin => write!(f, "own join"),
+            Wait::OwnLeave => write!(f, "own leave"),
             Wait::Quorum => write!(f, "quorum"),
             Wait::QuorumReport { gone } => write!(f, "quorum report about {}", Nodes(gone)),
             Wait::Stopped { by } => write!(f, "stopped from {}", Nodes(by)),
