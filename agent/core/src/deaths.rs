@@ -146,7 +146,7 @@ impl Agent {
             if self.is_used_again(node, &shared) {
                 continue; // DOWN would cut it off from what it uses now
             }
-            if shared.is_empty() || !self.kernel.stack.needs_control() || planted!(DownIsForgotten) {
+            if shared.is_empty() || planted!(DownIsForgotten) {
                 self.is_buried(node, fx);
             } else if self.kernel.stack.control && !self.control_is_busy() {
                 let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 }).collect();
@@ -168,10 +168,11 @@ impl Agent {
         self.is_ready(node) && self.uses.get(&node).is_some_and(|again| !again.is_disjoint(volumes))
     }
 
-    /// Where DOWN has to be written. For a volume that this kernel has not mounted, or the dead did not use, it is without
-    /// effect.
+    /// Where DOWN has to be written: nowhere, if the kernels recover by themselves. For a volume that this kernel has not
+    /// mounted, or the dead did not use, it is without effect.
     fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
-        self.volumes_in_kernel().into_iter().filter(|volume| death.concerns(*volume)).collect()
+        let concerned = |volume: &VolumeId| self.kernel.stack.needs_control() && death.concerns(*volume);
+        self.volumes_in_kernel().into_iter().filter(concerned).collect()
     }
 
     /// The control device is opened when the first mount needs it, and not before.
