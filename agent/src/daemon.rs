@@ -207,7 +207,8 @@ impl Daemon {
             let queue = &self.inputs.queue_end;
             let groups = Box::new(sources::newest(queue, Event::LegacyGroups));
             let recovery = Box::new(sources::newest(queue, Event::LegacyRecovery));
-            self.groupd = Some(groupd::serve(options, groupd::Ears { groups, recovery })?);
+            let waits = Box::new(sources::newest(queue, Event::LegacyWaits));
+            self.groupd = Some(groupd::serve(options, groupd::Ears { groups, recovery, waits })?);
         }
         sockets::listen(&self.socket, &self._run_dir, desk)?;
         Ok(())

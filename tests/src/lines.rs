@@ -101,6 +101,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::ControlDone(..)
         | Event::LegacyGroups(_)
         | Event::LegacyRecovery(_)
+        | Event::LegacyWaits(_)
         | Event::ClientGone(_)
         | Event::KernelDone(..)
         | Event::KernelSeen(_)

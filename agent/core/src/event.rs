@@ -1,7 +1,7 @@
 //! Everything that can happen to an agent. `inputs.rs` of the daemon builds these; it wraps, it never judges.
 
 use crate::ids::{ClientId, Member, NodeId, OpId, RingId, TimerToken};
-use crate::legacy::LegacyRecovery;
+use crate::legacy::{LegacyRecovery, LegacyWait};
 use crate::mount_client::MountAsk;
 use crate::policy::Policy;
 use crate::saved::Saved;
@@ -69,6 +69,8 @@ pub enum Event {
     LegacyGroups(Vec<String>),
     /// What the legacy service has seen of deaths.
     LegacyRecovery(LegacyRecovery),
+    /// Legacy groups that have stood still for too long: all of them, each time one more does or one less.
+    LegacyWaits(Vec<LegacyWait>),
     /// A client's connection is closed.
     ClientGone(ClientId),
     /// A batch of kernel operations ended; the tree was read again after it.

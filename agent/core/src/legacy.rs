@@ -4,10 +4,13 @@
 //! The service has a connection to corosync of its own: it and we learn of one death at different moments, and in no
 //! order. So it says up to which ring it has seen everything, together with what it still recovers, and a death waits here
 //! until the service has seen the ring that we are in (docs/decisions/0008).
+//!
+//! Groups that stand still for long are only shown: nothing of ours waits for them, but for what is said above.
 
 use crate::agent::Agent;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Tick};
 use crate::wait::Wait;
+use proto::control::api;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,6 +25,32 @@ pub struct LegacyRecovery {
     /// Nodes from whose death a group of a level below [`VOLUME_LEVEL`] has not recovered on this node, each with the
     /// last such group, as `LEVEL:NAME`.
     pub behind: BTreeMap<NodeId, String>,
+}
+
+/// A legacy group that has stood still for too long, in the service's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyWait {
+    /// Which group, and what for.
+    pub text: String,
+    /// Nodes that it is about.
+    pub nodes: Vec<u32>,
+    /// Since when, by the clock of the core.
+    pub since: Tick,
+    /// What a person can do.
+    pub fix: String,
+}
+
+impl LegacyWait {
+    /// As `status` shows it.
+    pub(crate) fn api(&self, now: Tick) -> api::Wait {
+        api::Wait {
+            kind: "legacy-stands".into(),
+            text: self.text.clone(),
+            nodes: self.nodes.clone(),
+            since_ms: now.since(self.since),
+            fix: self.fix.clone(),
+        }
+    }
 }
 
 impl Agent {
@@ -47,6 +76,22 @@ fn is_lower(group: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Effects, Event};
+
+    #[test]
+    fn a_group_that_stands_still_is_a_wait_of_the_status_until_it_goes_on() {
+        let mut agent = Agent::new();
+        let mut tell = |at, waits: &[&str]| {
+            let wait =
+                |text: &&str| LegacyWait { text: (*text).into(), nodes: vec![2], since: Tick(5), fix: "f".into() };
+            let event = Event::LegacyWaits(waits.iter().map(wait).collect());
+            agent.handle(Tick(at), event, &mut Effects::default());
+            let legacy = agent.status().waits.into_iter().filter(|wait| wait.kind == "legacy-stands");
+            legacy.map(|wait| (wait.text, wait.nodes, wait.since_ms, wait.fix)).collect::<Vec<_>>()
+        };
+        assert_eq!(tell(20_005, &["1:a: x"]), [("1:a: x".to_owned(), vec![2], 20_000, "f".to_owned())]);
+        assert_eq!(tell(20_006, &[]), []);
+    }
 
     #[test]
     fn levels_below_the_volumes() {

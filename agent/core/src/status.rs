@@ -87,7 +87,8 @@ impl Agent {
         if (refused || cut || self.kernel.stack.deserted) && !self.pins().is_empty() {
             return api::Health::Crit;
         }
-        if refused || cut || !self.troubles().is_empty() || !self.waits().is_empty() {
+        let waits = !self.waits().is_empty() || !self.legacy_waits.is_empty();
+        if refused || cut || waits || !self.troubles().is_empty() {
             return api::Health::Warn;
         }
         api::Health::Ok
@@ -201,7 +202,8 @@ impl Agent {
             since_ms: self.now.since(standing.since),
             fix: standing.wait.fix(),
         };
-        self.waits().iter().map(status).collect()
+        let legacy = self.legacy_waits.iter().map(|wait| wait.api(self.now));
+        self.waits().iter().map(status).chain(legacy).collect()
     }
 
     /// Every refusal that stands, ours first.

@@ -7,6 +7,7 @@ use super::args::{Groups, Style};
 use super::exit::{Exit, Failure};
 use super::legacy::Legacy;
 use super::{Session, TIMEOUT, render};
+use crate::groupd::{Told, WaitLine};
 use proto::control::{Ask, api};
 
 /// A group in JSON. Names and types are bytes; what is not printable ASCII is escaped as in C.
@@ -22,6 +23,15 @@ struct LegacyGroup {
     state: String,
     /// Of the change that is current.
     change: Option<Change>,
+    /// What it waits for, if it does and its daemon is one of ours.
+    waits: Option<Waits>,
+}
+
+#[derive(Serialize)]
+struct Waits {
+    #[serde(flatten)]
+    told: Told,
+    since_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -52,19 +62,26 @@ impl Session {
 
     /// Asks groupd's own socket, whoever listens there.
     fn legacy_groups(&self, asked: &Groups) -> Result<Exit, Failure> {
-        let mut records = Legacy::connect(&asked.groupd_socket, self.within(TIMEOUT))?.groups()?;
+        let connect = || Legacy::connect(&asked.groupd_socket, self.within(TIMEOUT));
+        let mut records = connect()?.groups()?;
         records.sort_by_key(|record| record.level);
-        let body = LegacyGroups { groups: records.iter().map(LegacyGroup::from).collect() };
+        let waits = match asked.style {
+            Some(Style::GroupTool) => Vec::new(),
+            None => WaitLine::of_dump(&connect()?.dump()?),
+        };
+        let body = LegacyGroups { groups: records.iter().map(|record| LegacyGroup::new(record, &waits)).collect() };
         self.output.tagged("o2cpg.legacy_groups/1", &body, |width| match asked.style {
             Some(Style::GroupTool) => render::group_tool(&records, self.global.verbose > 0),
-            None => render::legacy_groups(&records, width),
+            None => render::legacy_groups(&records, &waits, width),
         })?;
         Ok(Exit::Ok)
     }
 }
 
-impl From<&GroupRecord> for LegacyGroup {
-    fn from(record: &GroupRecord) -> Self {
+impl LegacyGroup {
+    fn new(record: &GroupRecord, waits: &[WaitLine]) -> Self {
+        let key = format!("{}:{}", record.level, record.name.escape_ascii());
+        let wait = waits.iter().find(|wait| wait.group == key);
         LegacyGroup {
             r#type: record.kind.as_bytes().escape_ascii().to_string(),
             level: record.level,
@@ -78,6 +95,7 @@ impl From<&GroupRecord> for LegacyGroup {
                 id: format!("{:x}", change.id.raw()),
                 local: change.local,
             }),
+            waits: wait.map(|wait| Waits { told: wait.told.clone(), since_ms: wait.since_ms }),
         }
     }
 }

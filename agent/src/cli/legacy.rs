@@ -17,6 +17,8 @@ use super::exit::{Exit, Failure};
 
 /// Groups asked for: more than any daemon has.
 const RECORDS_MAX: usize = 100_000;
+/// Bytes of a dump at most: the ring of lines of an original is 1 MiB, ours has the waits behind it.
+const DUMP_MAX: usize = 8 << 20;
 /// Bytes taken from the socket at once.
 const CHUNK_LEN: usize = 16 * 1024;
 
@@ -61,6 +63,22 @@ impl Legacy {
         Err(Failure::new(Exit::Failed, "groupd's answer does not end", "", STRANGE))
     }
 
+    /// The daemon's recent past as text. It closes the connection behind it.
+    pub(super) fn dump(mut self) -> Result<String, Failure> {
+        self.send(&Request::Dump)?;
+        let until = Instant::now() + self.within;
+        let (mut text, mut chunk) = (Vec::new(), vec![0; CHUNK_LEN]);
+        loop {
+            match self.read_some(&mut chunk, until)? {
+                0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
+                read if text.len() + read > DUMP_MAX => {
+                    return Err(Failure::new(Exit::Failed, "groupd's dump does not end", "", STRANGE));
+                }
+                read => text.extend_from_slice(&chunk[..read]),
+            }
+        }
+    }
+
     /// Callbacks that have come, without waiting. Frames that are none are skipped, as libgroup does.
     pub(super) fn callbacks(&mut self) -> Result<Vec<Callback>, Failure> {
         let mut chunk = vec![0; CHUNK_LEN];
@@ -83,18 +101,26 @@ impl Legacy {
     fn read_exact(&mut self, bytes: &mut [u8], until: Instant) -> Result<(), Failure> {
         let mut at = 0;
         while at < bytes.len() {
+            match self.read_some(&mut bytes[at..], until)? {
+                0 => return Err(self.closed()),
+                read => at += read,
+            }
+        }
+        Ok(())
+    }
+
+    /// What has come, at least a byte; 0 at the end.
+    fn read_some(&mut self, bytes: &mut [u8], until: Instant) -> Result<usize, Failure> {
+        loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self.silent());
             }
-            match self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut bytes[at..])) {
-                Ok(0) => return Err(self.closed()),
-                Ok(read) => at += read,
+            match self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(bytes)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.broken(&error)),
+                read => return read.map_err(|error| self.broken(&error)),
             }
         }
-        Ok(())
     }
 
     fn broken(&self, error: &io::Error) -> Failure {

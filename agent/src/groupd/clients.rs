@@ -46,7 +46,15 @@ pub(super) enum Input {
 /// The clients of one server, as it writes to them. A clone is the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
-    outboxes: Rc<RefCell<BTreeMap<ClientId, Rc<Outbox>>>>,
+    seats: Rc<RefCell<BTreeMap<ClientId, Seat>>>,
+}
+
+/// One client.
+#[derive(Debug)]
+struct Seat {
+    outbox: Rc<Outbox>,
+    /// Its process when it connected, for people.
+    pid: Option<i32>,
 }
 
 /// Accepts for as long as it lives; with it all connections end.
@@ -125,20 +133,26 @@ impl Clients {
 
     /// The server knows that it is gone.
     pub(super) fn forget(&self, client: ClientId) {
-        if let Some(outbox) = self.outboxes.borrow_mut().remove(&client) {
-            outbox.close();
+        if let Some(seat) = self.seats.borrow_mut().remove(&client) {
+            seat.outbox.close();
         }
     }
 
+    /// Which process it is.
+    pub(super) fn pid(&self, client: ClientId) -> Option<i32> {
+        self.seats.borrow().get(&client)?.pid
+    }
+
     fn with(&self, client: ClientId, act: impl FnOnce(&Outbox)) {
-        if let Some(outbox) = self.outboxes.borrow().get(&client) {
-            act(outbox);
+        if let Some(seat) = self.seats.borrow().get(&client) {
+            act(&seat.outbox);
         }
     }
 
     async fn serve(self, mut stream: UnixStream, client: ClientId, caller: Caller, said: mpsc::Sender<Input>) {
         let outbox = Rc::new(Outbox::default());
-        self.outboxes.borrow_mut().insert(client, outbox.clone());
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        self.seats.borrow_mut().insert(client, Seat { outbox: outbox.clone(), pid });
         if said.send(Input::Came(client, caller)).await.is_err() {
             return;
         }

@@ -2,11 +2,13 @@
 
 use super::clients::Clients;
 use super::cpgs::Cpgs;
-use super::journal::Journal;
+use super::journal::{self, Journal};
+use super::waits::{LONG_MS, News, Waits};
+use crate::clock;
 use cpg_glue::{Glue, GroupName, Refused, Verdict};
 use groupd_compat::cpg_message::Message;
 use groupd_compat::ids::{ClientId, CpgId, NodeId};
-use groupd_compat::machine::{Effect, Exit, KillReason, Notice};
+use groupd_compat::machine::{Effect, Exit, KillReason, Machine, Notice};
 use groupd_compat::names::CpgName;
 use groupd_compat::verbs::Callback;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,6 +28,7 @@ pub(super) struct Hands {
     pub(super) cpgs: Cpgs,
     pub(super) clients: Clients,
     pub(super) journal: Journal,
+    pub(super) waits: Waits,
     /// When the machine's timer rings.
     pub(super) timer: Option<Instant>,
     /// Whose frame is being carried out.
@@ -43,12 +46,13 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    pub(super) fn new(glue: Glue, clients: Clients) -> Hands {
+    pub(super) fn new(glue: Glue, clients: Clients, me: NodeId) -> Hands {
         Hands {
             glue,
             clients,
             cpgs: Cpgs::default(),
             journal: Journal::default(),
+            waits: Waits::new(me),
             timer: None,
             asking: None,
             failed: VecDeque::new(),
@@ -68,7 +72,8 @@ impl Hands {
             Effect::Tell(client, callback) => self.tell(client, &callback),
             Effect::Reply(client, reply) => self.clients.answer(client, reply.encode()),
             Effect::Dump(client) => {
-                self.clients.answer(client, self.journal.text());
+                let waits = self.waits.lines(journal::now(), clock::now());
+                self.clients.answer(client, [self.journal.text(), waits.into_bytes()].concat());
                 self.clients.close(client);
             }
             Effect::Kill(node, why) => self.kills.push_back((node, why)),
@@ -76,6 +81,24 @@ impl Hands {
             Effect::AnswerShutdown(may_end) => self.answer_shutdown(may_end),
             Effect::Notice(notice) => self.notice(&notice),
             Effect::Exit(exit) => self.exit = Some(exit),
+        }
+    }
+
+    /// Looks which groups stand still, and tells the log what is new of that.
+    pub(super) fn look(&mut self, machine: &Machine) {
+        for news in self.waits.look(machine, |client| self.clients.pid(client), clock::now()) {
+            match &news {
+                News::Long { group, what, fix } => {
+                    let longer_than_s = LONG_MS / 1000;
+                    warn!(%group, longer_than_s, waits_for = what, fix, "a group stands still");
+                    self.journal.say_of(group, format_args!("stands still: {what}"));
+                }
+                News::GoesOn { group, after_ms } => {
+                    info!(%group, after_ms, "the group goes on");
+                    self.journal.say_of(group, format_args!("goes on after {after_ms} ms"));
+                }
+                News::More { long, go_on } => warn!(long, go_on, "groups more stand still, or go on"),
+            }
         }
     }
 

@@ -22,8 +22,13 @@ mod levels;
 mod lock_file;
 mod outbox;
 mod server;
+mod wait_text;
+mod waits;
 
-use agent_core::legacy::LegacyRecovery;
+pub(crate) use wait_text::Told;
+pub(crate) use waits::WaitLine;
+
+use agent_core::legacy::{LegacyRecovery, LegacyWait};
 use clients::Readers;
 use cpg_glue::Failure;
 use groupd_compat::ids::CpgId;
@@ -98,6 +103,7 @@ struct Place {
     ears: Option<Ears>,
     told: Cell<(usize, CpgId)>,
     levels: RefCell<Levels>,
+    waits: RefCell<Vec<LegacyWait>>,
 }
 
 /// Who is told what goes on in the service.
@@ -106,13 +112,22 @@ pub(crate) struct Ears {
     pub(crate) groups: Box<dyn Fn(Vec<String>)>,
     /// Deaths that the service has seen, and what still recovers from them.
     pub(crate) recovery: Box<dyn Fn(LegacyRecovery)>,
+    /// Groups that have stood still for too long, whenever one more does or one less.
+    pub(crate) waits: Box<dyn Fn(Vec<LegacyWait>)>,
 }
 
 impl Place {
     fn take(name: &str, ears: Option<Ears>) -> Result<Place, Error> {
         let listener = clients::listen(name).map_err(|source| Error::Socket { name: name.to_owned(), source })?;
         let told = Cell::new((0, CpgId::CONTROL));
-        Ok(Place { listener, last_client: Rc::default(), ears, told, levels: RefCell::default() })
+        Ok(Place {
+            listener,
+            last_client: Rc::default(),
+            ears,
+            told,
+            levels: RefCell::default(),
+            waits: RefCell::default(),
+        })
     }
 
     /// Says which groups there are and how far lower levels have recovered, if that has changed.
@@ -127,8 +142,17 @@ impl Place {
         }
     }
 
+    /// Says which groups have stood still for too long, if that has changed.
+    fn tell_waits(&self, long: Vec<LegacyWait>) {
+        if let Some(ears) = self.ears.as_ref().filter(|_| *self.waits.borrow() != long) {
+            (ears.waits)(long.clone());
+            self.waits.replace(long);
+        }
+    }
+
     /// There are none any more.
     fn clear(&self) {
+        self.tell_waits(Vec::new());
         if let (Some(ears), 1..) = (&self.ears, self.told.replace((0, CpgId::CONTROL)).0) {
             (ears.groups)(Vec::new());
         }

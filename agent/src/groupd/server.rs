@@ -4,11 +4,12 @@ use super::clients::{Clients, Door, Input};
 use super::corosync::{Corosync, Taken};
 use super::cpgs::CONTROL;
 use super::hands::Hands;
+use super::waits::LOOK_EVERY;
 use super::{Error, Options, Place};
 use crate::clock;
 use cpg_glue::{Event as FromCorosync, Events, Glue};
 use groupd_compat::ids::{NodeId, Tick};
-use groupd_compat::machine::{Effects, Event, Exit, GROUPS_MAX, Machine, Settings};
+use groupd_compat::machine::{Effect, Effects, Event, Exit, GROUPS_MAX, Machine, Settings};
 use groupd_compat::verbs::Request;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -33,6 +34,7 @@ enum Woken {
     Corosync(Option<FromCorosync>),
     Client(Input),
     Timer,
+    Look,
     Order(Option<Order>),
 }
 
@@ -45,6 +47,8 @@ pub(super) struct Server<'a> {
     reports: Events,
     inputs: mpsc::Receiver<Input>,
     place: &'a Place,
+    /// When to look next which groups stand still: something has happened, or some did at the last look.
+    look_at: Option<Instant>,
     _door: Door,
 }
 
@@ -93,10 +97,11 @@ impl<'a> Server<'a> {
             machine: Machine::new(settings),
             fx: Effects::default(),
             corosync: Corosync::default(),
-            hands: Hands::new(glue, clients),
+            hands: Hands::new(glue, clients, me),
             reports,
             inputs,
             place,
+            look_at: None,
             _door: door,
         }
     }
@@ -118,6 +123,7 @@ impl<'a> Server<'a> {
                     self.hands.timer = None;
                     self.handle(Event::TimerFired);
                 }
+                Woken::Look => self.look(),
                 Woken::Order(Some(Order::Stop)) => self.handle(Event::StopAsked),
                 // Whoever held the other end is gone; there is nobody left to serve for.
                 Woken::Order(None) => return Exit::Asked,
@@ -130,6 +136,7 @@ impl<'a> Server<'a> {
             report = self.reports.next() => Woken::Corosync(report),
             input = self.inputs.recv() => Woken::Client(input.expect("the door has the other end, and we have the door")),
             () = until(self.hands.timer) => Woken::Timer,
+            () = until(self.look_at) => Woken::Look,
             order = orders.recv() => Woken::Order(order),
         }
     }
@@ -185,6 +192,13 @@ impl<'a> Server<'a> {
         }
         self.hands.follow_up();
         self.place.tell(&self.machine);
+        self.look_at.get_or_insert_with(|| Instant::now() + LOOK_EVERY);
+    }
+
+    fn look(&mut self) {
+        self.hands.look(&self.machine);
+        self.place.tell_waits(self.hands.waits.long());
+        self.look_at = (!self.hands.waits.is_empty()).then(|| Instant::now() + LOOK_EVERY);
     }
 
     fn step(&mut self, event: Event) {
@@ -195,6 +209,9 @@ impl<'a> Server<'a> {
         self.machine.handle(now, event, &mut self.fx);
         for effect in self.fx.drain() {
             trace!(?effect, "effect");
+            if matches!(effect, Effect::Dump(_)) {
+                self.hands.look(&self.machine);
+            }
             self.hands.perform(effect);
         }
     }

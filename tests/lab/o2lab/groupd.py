@@ -29,6 +29,33 @@ def pid(lab, node):
     return int(found[0]) if found else None
 
 
+def withheld(lab, slow_node, other):
+    """A group in which the client of one node has not said stop_done to the join of another's; returns that client."""
+    slow = Client(lab, slow_node, "slow", manual=True)
+    slow.say("join s")
+    number = slow.wait_start("s")
+    slow.say("start_done s %d" % number)
+    slow.wait("finish s %d" % number)
+    Client(lab, other, "quick").say("join s")
+    slow.wait("stop s")
+    return slow
+
+
+def answered(slow):
+    """It says what it owes, to the end of the change."""
+    after = len(slow.heard())
+    slow.say("stop_done s")
+    number = slow.wait_start("s", after)
+    slow.say("start_done s %d" % number)
+    slow.wait("finish s %d" % number)
+
+
+def waits(lab, node, group="s"):
+    """What `o2cpg groups --legacy` says that this group waits for, or None."""
+    found = lab.json(node, "o2cpg -o json groups --legacy")["groups"]
+    return [one["waits"] for one in found if one["name"] == group][0]
+
+
 def read(path):
     try:
         with open(path, errors="replace") as source:
@@ -79,6 +106,12 @@ class Client:
         except LabError:
             raise LabError("client %s on node %d was not told %r but %r within %g s"
                            % (self.name, self.node, line, self.heard()[after:], seconds)) from None
+
+    def wait_start(self, group, after=0):
+        """Until it is told to start; returns the number that its answer has to name."""
+        def told():
+            return [line for line in self.heard()[after:] if line.startswith("start %s " % group)]
+        return int(wait.until(told, TOLD_S, "%s is told to start" % group)[0].split()[2])
 
     def kill(self):
         self.lab.run(self.node, "kill -KILL %d" % self.pid)

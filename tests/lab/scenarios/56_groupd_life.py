@@ -2,11 +2,11 @@
 import json
 
 from o2lab import groupd
-from o2lab.scenario import Cluster, expect
+from o2lab.scenario import Cluster, expect, expect_in
 
 SUITES = {"agent-ns": Cluster(3, "ns")}
 PROGRAMS = groupd.PROGRAMS
-LIMIT_S = 60
+LIMIT_S = 90
 
 
 def run(lab):
@@ -36,6 +36,7 @@ def run(lab):
     a_client_dies(lab, one, three)
     a_node_is_back(lab, one)
     a_node_dies(lab, one, two)
+    a_client_withholds_its_answer(lab)
 
 
 def data_in_one_order(*clients):
@@ -95,3 +96,22 @@ def a_node_dies(lab, one, two):
     two.wait("finish a 7")
     expect("after a death", ["stop a", "start a 10 1 2 2 1", "finish a 10"], one.heard()[-3:])
     expect("alike", ["stop a", "start a 7 1 2 1 2", "finish a 7"], two.heard()[-3:])
+
+
+def a_client_withholds_its_answer(lab):
+    """Who waits for whom, since when, and what to do: asked on both nodes, and in the log once the wait is long."""
+    slow = groupd.withheld(lab, 2, other=1)
+    ours, theirs = groupd.waits(lab, 2), groupd.waits(lab, 1)
+    expect("on its node", ("stopped", [2], slow.pid), (ours["kind"], ours["nodes"], ours["pid"]))
+    expect_in("the process is named", "pid %d" % slow.pid, lab.run(2, "o2cpg groups --legacy"))
+    expect("elsewhere", ("stopped", [2], None), (theirs["kind"], theirs["nodes"], theirs["pid"]))
+    expect_in("the node is named", "s: stop_done of its client on node 2", lab.run(1, "o2cpg groups --legacy"))
+    expect("group_tool's layout has no more lines", 1 + 2 * 2,
+           len(lab.run(1, "o2cpg groups --legacy --style group_tool").splitlines()))
+    for node in (1, 2):
+        lab.wait_for(node, lambda: "a group stands still" in groupd.log(lab, node), 20, "the log says so")
+    groupd.answered(slow)
+    for node in (1, 2):
+        lab.wait_for(node, lambda: groupd.waits(lab, node) is None, 10, "it goes on")
+        lab.wait_for(node, lambda: "the group goes on" in groupd.log(lab, node), 10, "the log says so")
+        expect("once", (1, 1), tuple(groupd.log(lab, node).count(line) for line in ("stands still", "group goes on")))

@@ -4,7 +4,7 @@ from o2lab.scenario import Cluster, expect, expect_in
 
 SUITES = {"agent-ns": Cluster(3, "ns")}
 PROGRAMS = ocfs2.PROGRAMS
-LIMIT_S = 60
+LIMIT_S = 90
 CONFIG = ocfs2.CONFIG + '[legacy]\ngroupd = "libgroup"\n'
 
 
@@ -16,6 +16,7 @@ def run(lab):
         client.wait("finish a 1")
     pinned(lab, clients[0])
     a_loss_of_corosync(lab, clients)
+    a_client_withholds_its_answer(lab)
 
 
 def pinned(lab, client):
@@ -45,3 +46,20 @@ def a_loss_of_corosync(lab, clients):
     again.say("join a")
     again.wait("finish a 1", seconds=20)
     expect("a new life with the same daemon", ["setid a 65537", "start a 1 2 2 2 3", "finish a 1"], again.heard()[1:])
+
+
+def a_client_withholds_its_answer(lab):
+    """Its group is a wait of the daemon's status once it is long, there and where it is waited for."""
+    for node in (1, 3):
+        lab.wait_for(node, "o2cpg status --check", 10, "all is well")
+    slow = groupd.withheld(lab, 3, other=1)
+    pid = groupd.waits(lab, 3)["pid"]
+    expect("not long yet", [0, 0], [lab.try_run(node, "o2cpg status --check").code for node in (1, 3)])
+    said = {node: ocfs2.until_waiting(lab, node, "legacy-stands", 3, seconds=20) for node in (1, 3)}
+    expect("the node is named", "legacy group 1:s: stop_done of its client on node 3", said[1])
+    expect_in("the process is named", "pid %d" % slow.pid, said[3])
+    expect("in JSON too", slow.pid, pid)
+    expect("health is not OK", [1, 1], [lab.try_run(node, "o2cpg status --check").code for node in (1, 3)])
+    groupd.answered(slow)
+    for node in (1, 3):
+        lab.wait_for(node, "o2cpg status --check", 10, "all is well again")

@@ -5,9 +5,12 @@ use std::fmt::Write;
 use groupd_compat::event_id::{Cause, Phase};
 use groupd_compat::records::GroupRecord;
 
-use super::or_dash;
+use proto::control::api;
+
+use super::{or_dash, status};
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::text::{PLAIN, WARN};
+use crate::groupd::WaitLine;
 
 /// Widths of group_tool's columns; the name's is that of the longest and one more.
 const TYPE: usize = 16;
@@ -15,9 +18,16 @@ const LEVEL: usize = 5;
 const ID: usize = 8;
 const STATE: usize = 12;
 
-/// `o2cpg groups --legacy`.
+/// `o2cpg groups --legacy`: the groups, and what stands still.
 #[must_use]
-pub fn legacy_groups(records: &[GroupRecord], width: usize) -> String {
+pub(crate) fn legacy_groups(records: &[GroupRecord], waits: &[WaitLine], width: usize) -> String {
+    let mut text = legacy_table(records, width);
+    let waits: Vec<api::Wait> = waits.iter().map(WaitLine::api).collect();
+    status::waits(&mut text, &waits, width);
+    text
+}
+
+fn legacy_table(records: &[GroupRecord], width: usize) -> String {
     let columns = vec![
         Column::right("LEVEL"),
         Column::left("NAME").may_be_cut(),
@@ -159,6 +169,25 @@ mod tests {
                 0  default    fence  00010001  none                 1 2 3
                 1  rgmanager  dlm    00030002  FAIL_STOP_WAIT of 3  1 2 3
         "#]]
-        .assert_eq(&anstream::adapter::strip_str(&legacy_groups(&records(), 80)).to_string());
+        .assert_eq(&anstream::adapter::strip_str(&legacy_groups(&records(), &[], 80)).to_string());
+    }
+
+    #[test]
+    fn what_stands_still_is_below_the_table() {
+        let dump = concat!(
+            "1763843160 a line of the journal\n",
+            r#"1763843160 1:rgmanager waits {"group":"1:rgmanager","kind":"stopped","what":"stop_done of its client on node 3","#,
+            r#""nodes":[3],"pid":null,"fix":"look there","is_long":true,"since_ms":12345}"#,
+            "\n"
+        );
+        let text = legacy_groups(&records()[1..], &WaitLine::of_dump(dump), 80);
+        expect![[r#"
+            LEVEL  NAME       TYPE  ID        STATE                MEMBERS
+                1  rgmanager  dlm   00030002  FAIL_STOP_WAIT of 3  1 2 3
+
+            WAITING FOR                                                                SINCE
+            1:rgmanager: stop_done of its client on node 3                               12s
+              next  look there
+        "#]].assert_eq(&anstream::adapter::strip_str(&text).to_string());
     }
 }

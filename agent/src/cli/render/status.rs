@@ -131,7 +131,7 @@ fn change_block(out: &mut String, change: &Change, names: &Names, width: usize) 
     labelled(out, 2, "missing   ", style, &names.list(&change.missing), width);
 }
 
-fn waits(out: &mut String, waits: &[Wait], width: usize) {
+pub(super) fn waits(out: &mut String, waits: &[Wait], width: usize) {
     if waits.is_empty() {
         return;
     }
