@@ -6,7 +6,7 @@ use crate::effect::{Effect, Effects};
 use crate::event::{ClusterConfig, Connected, Event, KernelView, Reason, Started, ViewChange};
 use crate::ids::{ClientId, Member, NodeId, OpId, Tick};
 use crate::leave::Leaving;
-use crate::legacy::{LegacyRecovery, LegacyWait};
+use crate::legacy::LegacyRecovery;
 use crate::notice::Notice;
 use crate::pins::Tokens;
 use crate::policy::Policy;
@@ -86,9 +86,6 @@ pub struct Agent {
     /// What the legacy service said last of deaths; `None` where there is no such service.
     #[serde(default)]
     pub(crate) legacy_recovery: Option<LegacyRecovery>,
-    /// Legacy groups that have stood still for too long.
-    #[serde(default)]
-    pub(crate) legacy_waits: Vec<LegacyWait>,
     pub(crate) waiters: BTreeMap<ClientId, Condition>,
     pub(crate) timers: Timers,
     pub(crate) tries: Tries,
@@ -217,7 +214,7 @@ impl Agent {
             }
             Event::LegacyGroups(groups) => self.legacy = groups.into_iter().collect(),
             Event::LegacyRecovery(recovery) => self.legacy_recovery = Some(recovery),
-            Event::LegacyWaits(waits) => self.legacy_waits = waits,
+            Event::LegacyWaits(waits) => self.waits.legacy = waits,
             Event::ControlDone(op, result) => self.control_done(op, result, fx),
             Event::FenceEnded(node, result) => self.fence_ended(node, result, fx),
             Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),
@@ -331,7 +328,6 @@ impl Agent {
         let node = NodeId(member.nodeid);
         self.seen_since.insert(node, self.now);
         let said_goodbye = self.left.contains(&node);
-        eprintln!("DBG {:?} at {:?}: {node} {reason:?} lives {:?} uses {:?} absent {:?}", self.own_node, self.now, self.lives, self.uses, self.absent);
         let how = match reason {
             Reason::Leave if said_goodbye || planted!(LeaveIsClean) => "left",
             Reason::ProcDown if planted!(ProcdownIsClean) => "left",
@@ -341,7 +337,7 @@ impl Agent {
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
         match self.lives.remove(&node) {
             Some(_) if planted!(AbsentIsForgotten) => {}
-            Some(live) if how == "procdown" => _ = self.absent.insert(node, self.live_at_most(node, live)),
+            Some(live) if how == "procdown" => _ = self.absent.insert(node, live),
             Some(live) if live.is_live() && self.kernel.live().is_live() && self.kernel.stack.fences_by_disk() => {
                 self.heartbeat_ends(node, fx);
             }

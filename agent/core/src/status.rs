@@ -87,7 +87,7 @@ impl Agent {
         if (refused || cut || self.kernel.stack.deserted) && !self.pins().is_empty() {
             return api::Health::Crit;
         }
-        let waits = !self.waits().is_empty() || !self.legacy_waits.is_empty();
+        let waits = !self.waits().is_empty() || !self.waits.legacy.is_empty();
         if refused || cut || waits || !self.troubles().is_empty() {
             return api::Health::Warn;
         }
@@ -202,7 +202,7 @@ impl Agent {
             since_ms: self.now.since(standing.since),
             fix: standing.wait.fix(),
         };
-        let legacy = self.legacy_waits.iter().map(|wait| wait.api(self.now));
+        let legacy = self.waits.legacy.iter().map(|wait| wait.api(self.now));
         self.waits().iter().map(status).chain(legacy).collect()
     }
 

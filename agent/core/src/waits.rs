@@ -4,6 +4,7 @@ use crate::agent::Agent;
 use crate::effect::Effects;
 use crate::ids::{NodeId, Tick};
 use crate::leave::Leaving;
+use crate::legacy::LegacyWait;
 use crate::notice::Notice;
 use crate::pins::Pin;
 use crate::table::Agreed;
@@ -19,6 +20,9 @@ pub const TOLD_AFTER_MS: u64 = 1_000;
 pub struct Waits {
     standing: Vec<Standing>,
     next_reminder: Option<Tick>,
+    /// Legacy groups that have stood still for too long: shown here, told by their service.
+    #[serde(default)]
+    pub(crate) legacy: Vec<LegacyWait>,
 }
 
 /// One wait in force.
