@@ -337,7 +337,7 @@ impl Agent {
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
         match self.lives.remove(&node) {
             Some(_) if planted!(AbsentIsForgotten) => {}
-            Some(live) if how == "procdown" => _ = self.absent.insert(node, live),
+            Some(live) if how == "procdown" => _ = self.absent.insert(node, self.live_at_most(node, live)),
             Some(live) if live.is_live() && self.kernel.live().is_live() && self.kernel.stack.fences_by_disk() => {
                 self.heartbeat_ends(node, fx);
             }

@@ -15,7 +15,8 @@ use crate::saved::SavedDeath;
 use crate::timers::{HEARTBEAT_MS, Timer};
 use crate::wait::Wait;
 use proto::handshake::Blocks;
-use proto::peer::{Body, Fenced, VolumeId};
+use proto::peer::limits::VOLUMES_MAX;
+use proto::peer::{Body, Fenced, Live, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -295,6 +296,12 @@ impl Agent {
         if !self.kernel.stack.lockspaces.is_empty() {
             self.timers.set(Timer::LookAgain, DESERTED_AFTER_MS, fx);
         }
+    }
+
+    /// What may be live on a node whose agent is gone: a tool that had its word mounts without it.
+    pub(crate) fn live_at_most(&self, node: NodeId, live: Live) -> Live {
+        let used = self.uses.get(&node).map_or(0, |volumes| volumes.len().min(VOLUMES_MAX) as u32);
+        Live { mounts: live.mounts.max(used.saturating_sub(live.regions)), ..live }
     }
 
     /// A node whose agent does not come back in time, with volumes in use, holds up every change: corosync ends it, and
