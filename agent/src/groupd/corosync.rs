@@ -6,7 +6,12 @@ use groupd_compat::cpg_message::Message;
 use groupd_compat::ids::{CpgId, Member, NodeId, RingId};
 use groupd_compat::machine::{Event, QuorumReport, Reason, ViewChange};
 use std::collections::{BTreeMap, BTreeSet};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
+
+/// Events of all groups together that may wait for their ring. corosync says the ring in the same breath as the own join, so a
+/// handful is much; as many as this, and it does not come. Dropping them would make a group start on what is not so, and giving
+/// up the group would leave its members waiting for us: the daemon ends, which all others understand.
+const EARLY_MAX: usize = 4096;
 
 /// What has to be remembered between events: libquorum says in two callbacks what the machine takes as one.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub(super) struct Corosync {
     /// own join, and it is needed before.
     ringed: BTreeSet<GroupName>,
     early: BTreeMap<GroupName, Vec<Event>>,
+    /// How many those are.
+    early_count: usize,
 }
 
 /// What one event of the glue means.
@@ -33,6 +40,8 @@ pub(super) enum Taken {
     Left(GroupName),
     /// An order to kill a node has ended.
     Killed(Result<(), Failure>),
+    /// More came early than can be kept ([`EARLY_MAX`]).
+    Overwhelmed,
     /// Nothing, or only a line of the log.
     Nothing,
 }
@@ -61,7 +70,7 @@ impl Corosync {
             Glue::GroupRefused { why, .. } => refused(why, cpgs),
             Glue::Left { group, .. } => {
                 self.ringed.remove(&group);
-                self.early.remove(&group);
+                self.take_early(&group);
                 Taken::Left(group)
             }
             Glue::KillOrdered { result, .. } => Taken::Killed(result),
@@ -88,15 +97,26 @@ impl Corosync {
         match cpgs.owner(&group) {
             None => Taken::Nothing,
             Some(cpg) if cpg == CpgId::CONTROL || self.ringed.contains(&group) => Taken::Event(event(cpg)),
+            Some(_) if self.early_count == EARLY_MAX => {
+                error!(%group, EARLY_MAX, "corosync does not say in which ring a group is: the daemon ends");
+                Taken::Overwhelmed
+            }
             Some(cpg) => {
+                self.early_count += 1;
                 self.early.entry(group).or_default().push(event(cpg));
                 Taken::Nothing
             }
         }
     }
 
+    fn take_early(&mut self, group: &GroupName) -> Vec<Event> {
+        let early = self.early.remove(group).unwrap_or_default();
+        self.early_count -= early.len();
+        early
+    }
+
     fn ring(&mut self, group: GroupName, event: Event) -> Taken {
-        let early = self.early.remove(&group).unwrap_or_default();
+        let early = self.take_early(&group);
         self.ringed.insert(group);
         Taken::Events(std::iter::once(event).chain(early).collect())
     }
@@ -225,6 +245,23 @@ mod tests {
         assert!(matches!(corosync.take(ring(b"groupd\0"), &cpgs), Taken::Event(Event::RingChanged { .. })));
         corosync.take(Glue::Left { connection: C, group: name(b"1_a\0") }, &cpgs);
         assert_eq!(corosync.take(join(), &cpgs), Taken::Nothing);
+    }
+
+    #[test]
+    fn what_comes_before_its_ring_is_bounded_and_more_ends_the_daemon() {
+        let (mut corosync, cpgs) = (Corosync::default(), cpgs());
+        let from = cpg_glue::Member { nodeid: cpg_glue::NodeId(2), pid: 9 };
+        let message = || Glue::Message { connection: C, group: name(b"1_a\0"), from, bytes: vec![1] };
+        let ring = || Glue::Ring { connection: C, group: name(b"1_a\0"), ring: RING, members: vec![] };
+        let is_kept =
+            |corosync: &mut Corosync| (0..EARLY_MAX).all(|_| corosync.take(message(), &cpgs) == Taken::Nothing);
+        assert!(is_kept(&mut corosync));
+        assert_eq!(corosync.take(message(), &cpgs), Taken::Overwhelmed);
+        // What is left or comes through makes room.
+        corosync.take(Glue::Left { connection: C, group: name(b"1_a\0") }, &cpgs);
+        assert!(is_kept(&mut corosync));
+        let Taken::Events(events) = corosync.take(ring(), &cpgs) else { panic!("nothing comes") };
+        assert_eq!((events.len(), corosync.early_count), (EARLY_MAX + 1, 0));
     }
 
     #[test]

@@ -160,6 +160,7 @@ impl<'a> Server<'a> {
                 self.hands.kill_ended();
                 self.settle();
             }
+            Taken::Overwhelmed => self.hands.exit = Some(Exit::Overwhelmed),
             Taken::Nothing => {}
         }
     }
