@@ -347,11 +347,11 @@ fn what_has_not_recovered_below_a_level_is_known() {
     }
     cluster.settle();
     cluster.manual(1, 0);
-    let before = cluster.daemons[&1].machine.ring();
+    let before = cluster.daemons[&1].machine.ours().ring();
     cluster.crash(3);
     cluster.settle();
     let open = |cluster: &Cluster| {
-        let machine = &cluster.daemons[&1].machine;
+        let machine = cluster.daemons[&1].machine.ours();
         let counts: Vec<_> = machine.unrecovered(level(2)).collect();
         let last = machine.last_unrecovered(NodeId(3), level(2)).map(ToString::to_string);
         (machine.ring() != before, counts, last)

@@ -8,6 +8,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 
+#[path = "../original/mod.rs"]
+pub mod original;
+
 use groupd_compat::cpg_message::{Message, Step};
 use groupd_compat::ids::{ClientId, CpgId, EventNr, Member, NodeId, RingId, Tick};
 use groupd_compat::machine::{
@@ -16,6 +19,7 @@ use groupd_compat::machine::{
 use groupd_compat::names::{ClientKind, GroupName, Level};
 use groupd_compat::records::Reply;
 use groupd_compat::verbs::{Callback, Request};
+use original::{Node, Original};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A libcpg or libquorum handle, or all clients: callbacks of one come in order.
@@ -28,7 +32,7 @@ pub enum Handle {
 
 /// One running daemon.
 pub struct Daemon {
-    pub machine: Machine,
+    pub machine: Node,
     pid: u32,
     handles: BTreeMap<Handle, VecDeque<Event>>,
     /// Handles in the order of their callbacks, so that the usual case is the order in which things happened.
@@ -38,6 +42,14 @@ pub struct Daemon {
     views: BTreeMap<CpgId, BTreeSet<u32>>,
     clients: BTreeMap<Level, ClientId>,
     pub exit: Option<groupd_compat::machine::Exit>,
+}
+
+impl Daemon {
+    /// Is there such a group on this level? Only an original tells a client of another one (Q2), which does not answer.
+    fn serves(&self, at: Level, name: &GroupName) -> bool {
+        let Node::Original(original) = &self.machine else { return true };
+        original.status().groups.iter().any(|group| group.key.level == at && group.key.name == *name)
+    }
 }
 
 pub struct Cluster {
@@ -53,11 +65,15 @@ pub struct Cluster {
     lives: u32,
     /// Of each node's last daemon.
     pids: BTreeMap<u32, u32>,
+    /// Of each node, since it was switched on: a boot gives a daemon the process id that it had after the last one.
+    starts: BTreeMap<u32, u32>,
     next_client: u64,
     pub now: u64,
     /// Nodes whose clients answer only when told.
     pub manual: BTreeSet<(u32, Level)>,
     pub settings: fn(NodeId) -> Settings,
+    /// Nodes whose daemon is the original.
+    pub originals: BTreeSet<u32>,
     pub log: Vec<String>,
     kills: BTreeSet<u32>,
     /// Each departure of a process that ended is a message of its own in corosync, and others come in between.
@@ -100,10 +116,12 @@ impl Cluster {
             rings: (1..=size).map(|node| (node, RingId { representative: 1, seq: 4 })).collect(),
             lives: 0,
             pids: BTreeMap::new(),
+            starts: BTreeMap::new(),
             next_client: 0,
             now: 0,
             manual: BTreeSet::new(),
             settings,
+            originals: BTreeSet::new(),
             log: Vec::new(),
             kills: BTreeSet::new(),
             ragged: false,
@@ -119,10 +137,18 @@ impl Cluster {
     pub fn start_daemon(&mut self, node: u32) {
         self.depart_all(node);
         self.lives += 1;
-        let pid = 1000 + self.lives;
+        let starts = self.starts.entry(node).or_default();
+        *starts += 1;
+        let pid = 1000 + *starts;
         self.pids.insert(node, pid);
+        let settings = (self.settings)(NodeId(node));
+        let original = self.originals.contains(&node);
         let daemon = Daemon {
-            machine: Machine::new((self.settings)(NodeId(node))),
+            machine: if original {
+                Node::Original(Box::new(Original::new(settings)))
+            } else {
+                Node::Ours(Box::new(Machine::new(settings)))
+            },
             pid,
             handles: BTreeMap::new(),
             arrivals: VecDeque::new(),
@@ -202,6 +228,7 @@ impl Cluster {
         for node in nodes {
             self.log.push(format!("-- node {node} crashes"));
             self.lose(*node);
+            self.starts.remove(node);
         }
         let sides = std::mem::take(&mut self.sides);
         let alive = |side: &BTreeSet<u32>| side.iter().copied().filter(|n| !nodes.contains(n)).collect::<BTreeSet<_>>();
@@ -456,8 +483,13 @@ impl Cluster {
         let now = Tick(self.now);
         let Some(daemon) = self.daemons.get_mut(&node) else { return };
         daemon.machine.handle(now, event, &mut fx);
+        let crash = daemon.machine.crash();
         for effect in fx.drain().collect::<Vec<_>>() {
             self.perform(node, effect);
+        }
+        if let Some(why) = crash {
+            self.log.push(format!("n{node} ! crash: {why}"));
+            self.daemon_ends(node, Reason::ProcDown);
         }
     }
 
@@ -502,7 +534,8 @@ impl Cluster {
         };
         self.log.push(format!("n{node} > {}", shown_callback(&callback)));
         self.told.entry((node, at)).or_default().push(callback.clone());
-        if self.manual.contains(&(node, at)) {
+        let served = daemon.serves(at, callback.name());
+        if self.manual.contains(&(node, at)) || !served {
             return;
         }
         let answer = match callback {

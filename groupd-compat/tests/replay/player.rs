@@ -1,5 +1,6 @@
 //! One node of a recorded case: the recorded inputs go into a machine, what it asks for is kept by stream.
 
+use crate::original::{Node, Original};
 use crate::transcript::{Confchg, Line, shown_frame, shown_record};
 use groupd_compat::cpg_message::Message;
 use groupd_compat::frame::FrameReader;
@@ -16,13 +17,29 @@ use std::collections::BTreeMap;
 pub type Streams = BTreeMap<String, Vec<String>>;
 
 pub struct Player {
-    machine: Machine,
+    daemon: Node,
     clients: BTreeMap<String, (ClientId, FrameReader)>,
     last_client: u64,
     cpgs: BTreeMap<String, CpgId>,
     labels: BTreeMap<CpgId, String>,
     timer: Option<u64>,
     pub out: Streams,
+}
+
+/// Which machine plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Ours,
+    Original,
+}
+
+/// Which machine plays, and with which options.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    pub who: Who,
+    pub compat: Compat,
+    /// Of the original (`-d`).
+    pub delay_ms: u64,
 }
 
 /// Process ids are not recorded: each life of a node's daemon gets one.
@@ -33,11 +50,17 @@ pub fn member(node: NodeId, lives: &Lives) -> Member {
 }
 
 impl Player {
-    pub fn new(me: NodeId, compat: Compat) -> Self {
+    pub fn new(me: NodeId, how: How) -> Self {
         // Recordings show clients that die without any consequence; only `Hold` has none.
-        let settings = Settings { compat, on_client_death: OnClientDeath::Hold, ..Settings::libgroup(me) };
+        let held = Settings { on_client_death: OnClientDeath::Hold, ..Settings::libgroup(me) };
+        let settings = Settings { compat: how.compat, ..held };
         let mut player = Player {
-            machine: Machine::new(settings),
+            daemon: match how.who {
+                Who::Ours => Node::Ours(Box::new(Machine::new(settings))),
+                Who::Original => {
+                    Node::Original(Box::new(Original::new(Settings { delay_ms: how.delay_ms, ..settings })))
+                }
+            },
             clients: BTreeMap::new(),
             last_client: 0,
             cpgs: BTreeMap::from([("cpg:groupd".to_owned(), CpgId::CONTROL)]),
@@ -50,8 +73,8 @@ impl Player {
     }
 
     /// A daemon that runs since before the case begins: it has seen these nodes, quorate.
-    pub fn settled(me: NodeId, compat: Compat, nodes: &[NodeId], lives: &Lives) -> Self {
-        let mut player = Player::new(me, compat);
+    pub fn settled(me: NodeId, how: How, nodes: &[NodeId], lives: &Lives) -> Self {
+        let mut player = Player::new(me, how);
         let members = nodes.iter().map(|&node| member(node, lives)).collect();
         let joined = vec![(member(me, lives), groupd_compat::machine::Reason::Join)];
         player.feed(0, Event::ViewChanged(CpgId::CONTROL, ViewChange { members, left: vec![], joined }));
@@ -97,6 +120,10 @@ impl Player {
         }
     }
 
+    pub fn has_crashed(&self) -> bool {
+        self.daemon.crash().is_some()
+    }
+
     fn ring_timer(&mut self, now: u64) {
         while let Some(due) = self.timer.filter(|&due| due <= now) {
             self.timer = None;
@@ -127,7 +154,7 @@ impl Player {
 
     fn feed(&mut self, now: u64, event: Event) {
         let mut fx = Effects::default();
-        self.machine.handle(Tick(now), event, &mut fx);
+        self.daemon.handle(Tick(now), event, &mut fx);
         for effect in fx.drain().collect::<Vec<_>>() {
             self.perform(now, effect);
         }
@@ -167,7 +194,7 @@ impl Player {
         found.map_or_else(|| format!("gone {client}"), |(label, _)| label.clone())
     }
 
-    fn put(&mut self, stream: &str, line: String) {
+    pub fn put(&mut self, stream: &str, line: String) {
         self.out.entry(stream.to_owned()).or_default().push(line);
     }
 }

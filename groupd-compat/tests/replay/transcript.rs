@@ -63,6 +63,12 @@ impl Line {
         NodeId(digits.expect("a node id").parse().expect("a node id"))
     }
 
+    /// Did the daemon die of what was done to it, and what was that: `groupd signal 11 after: setup without arguments`.
+    pub fn fate(&self) -> Option<(bool, &str)> {
+        let (fate, of) = self.text.split_once(" after: ").filter(|_| self.dir == "proc")?;
+        Some((fate.contains("signal"), of))
+    }
+
     /// What a client read, in the form of [`crate::player::shown_frame`] and its kin.
     pub fn output(&self) -> Option<String> {
         let bytes = self.bytes();
