@@ -1,5 +1,6 @@
 //! What all groups of this node share.
 
+use super::event::Reason;
 use super::quorum::Quorum;
 use super::recovery::{Failure, Recovery};
 use crate::ids::{EventNr, GlobalId, Member, NodeId};
@@ -26,8 +27,16 @@ pub(crate) struct Control {
     pub(crate) members: Vec<NodeId>,
     /// The first process of each node that was seen there: its daemon.
     daemons: BTreeMap<NodeId, u32>,
-    /// Of each node the last daemon that went.
-    gone: BTreeMap<NodeId, u32>,
+    /// Of each node the last daemon that went, until a ring stands in which it cannot be.
+    gone: BTreeMap<NodeId, Gone>,
+}
+
+/// A daemon that went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Gone {
+    pid: u32,
+    /// Its node went, and so it has left all its CPGs at once. A process leaves them one by one.
+    at_once: bool,
 }
 
 impl Node {
@@ -75,7 +84,7 @@ impl Control {
 
     pub(crate) fn add(&mut self, member: Member) {
         self.daemons.entry(member.node).or_insert(member.pid);
-        self.gone.retain(|&node, &mut pid| (node, pid) != (member.node, member.pid));
+        self.gone.retain(|&node, gone| (node, gone.pid) != (member.node, member.pid));
     }
 
     /// Is this the daemon of its node? Another process of the same node is not.
@@ -85,11 +94,23 @@ impl Control {
 
     /// Is this a daemon that has come and gone?
     pub(crate) fn has_lost(&self, member: Member) -> bool {
-        self.gone.get(&member.node) == Some(&member.pid)
+        self.gone.get(&member.node).is_some_and(|gone| gone.pid == member.pid)
     }
 
-    pub(crate) fn remove(&mut self, node: NodeId) {
+    /// Is this a daemon that has gone here, and may still be named elsewhere? One that is named after its node went is another
+    /// one: boots are alike, and so are the process ids of their daemons (deviation B29).
+    pub(crate) fn lingers(&self, member: Member) -> bool {
+        self.gone.get(&member.node).is_some_and(|gone| gone.pid == member.pid && !gone.at_once)
+    }
+
+    pub(crate) fn remove(&mut self, node: NodeId, reason: Reason) {
         let pid = self.daemons.remove(&node);
-        self.gone.extend(pid.map(|pid| (node, pid)));
+        let at_once = reason == Reason::NodeDown;
+        self.gone.extend(pid.map(|pid| (node, Gone { pid, at_once })));
+    }
+
+    /// All that happened before this ring of these nodes has been shown, here and in the groups.
+    pub(crate) fn ring_stands(&mut self, nodes: &[NodeId]) {
+        self.gone.retain(|node, gone| !gone.at_once && nodes.contains(node));
     }
 }

@@ -50,7 +50,7 @@ impl Machine {
             if !self.node.control.is_daemon(member) {
                 continue;
             }
-            self.node.control.remove(member.node);
+            self.node.control.remove(member.node, reason);
             self.merging.remove(&member.node);
             let node = member.node;
             match reason {
@@ -188,6 +188,7 @@ impl Machine {
     /// us: nothing of ours may start again (deviation B4). Only after that a new quorum is believed.
     pub(crate) fn ring_changed(&mut self, ring: RingId, nodes: &[NodeId], fx: &mut Effects) {
         self.complete_ring(ring, fx);
+        self.node.control.ring_stands(nodes);
         let met = std::mem::take(&mut self.merging).iter().any(|node| nodes.contains(node));
         let has_members = self.groups.values().any(|group| !group.members.is_empty());
         if met && has_members && !self.node.quorum.had_quorum() {
@@ -217,14 +218,14 @@ impl Machine {
 }
 
 impl Group {
-    /// Our own join: whoever is in the list is a member, but for those who are gone from the control CPG: the others had that
-    /// before us, and their departure from this CPG is on its way (deviation B25). Alone, we have created the group.
+    /// Our own join: whoever is in the list is a member, but for processes that are gone from the control CPG: the others had
+    /// that before us, and their departure from this CPG is on its way (deviation B25). Alone, we have created the group.
     fn own_join_came(&mut self, change: &ViewChange, node: &mut Node) {
         if !self.joining || self.current.is_some() {
             return;
         }
         self.members.clear();
-        for &member in change.members.iter().filter(|member| !node.control.has_lost(**member)) {
+        for &member in change.members.iter().filter(|member| !node.control.lingers(**member)) {
             if self.members.iter().all(|known| known.node != member.node) {
                 self.members.push(member);
             }
