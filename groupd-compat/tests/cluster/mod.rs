@@ -8,6 +8,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 
+#[path = "../original/mod.rs"]
+pub mod original;
+
 use groupd_compat::cpg_message::{Message, Step};
 use groupd_compat::ids::{ClientId, CpgId, EventNr, Member, NodeId, RingId, Tick};
 use groupd_compat::machine::{
@@ -16,6 +19,7 @@ use groupd_compat::machine::{
 use groupd_compat::names::{ClientKind, GroupName, Level};
 use groupd_compat::records::Reply;
 use groupd_compat::verbs::{Callback, Request};
+use original::{Node, Original};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A libcpg or libquorum handle, or all clients: callbacks of one come in order.
@@ -28,7 +32,7 @@ pub enum Handle {
 
 /// One running daemon.
 pub struct Daemon {
-    pub machine: Machine,
+    pub machine: Node,
     pid: u32,
     handles: BTreeMap<Handle, VecDeque<Event>>,
     /// Handles in the order of their callbacks, so that the usual case is the order in which things happened.
@@ -38,6 +42,14 @@ pub struct Daemon {
     views: BTreeMap<CpgId, BTreeSet<u32>>,
     clients: BTreeMap<Level, ClientId>,
     pub exit: Option<groupd_compat::machine::Exit>,
+}
+
+impl Daemon {
+    /// Is there such a group on this level? Only an original tells a client of another one (Q2), which does not answer.
+    fn serves(&self, at: Level, name: &GroupName) -> bool {
+        let Node::Original(original) = &self.machine else { return true };
+        original.status().groups.iter().any(|group| group.key.level == at && group.key.name == *name)
+    }
 }
 
 pub struct Cluster {
@@ -60,6 +72,8 @@ pub struct Cluster {
     /// Nodes whose clients answer only when told.
     pub manual: BTreeSet<(u32, Level)>,
     pub settings: fn(NodeId) -> Settings,
+    /// Nodes whose daemon is the original.
+    pub originals: BTreeSet<u32>,
     pub log: Vec<String>,
     kills: BTreeSet<u32>,
     /// Each departure of a process that ended is a message of its own in corosync, and others come in between.
@@ -107,6 +121,7 @@ impl Cluster {
             now: 0,
             manual: BTreeSet::new(),
             settings,
+            originals: BTreeSet::new(),
             log: Vec::new(),
             kills: BTreeSet::new(),
             ragged: false,
@@ -126,8 +141,14 @@ impl Cluster {
         *starts += 1;
         let pid = 1000 + *starts;
         self.pids.insert(node, pid);
+        let settings = (self.settings)(NodeId(node));
+        let original = self.originals.contains(&node);
         let daemon = Daemon {
-            machine: Machine::new((self.settings)(NodeId(node))),
+            machine: if original {
+                Node::Original(Box::new(Original::new(settings)))
+            } else {
+                Node::Ours(Box::new(Machine::new(settings)))
+            },
             pid,
             handles: BTreeMap::new(),
             arrivals: VecDeque::new(),
@@ -207,6 +228,7 @@ impl Cluster {
         for node in nodes {
             self.log.push(format!("-- node {node} crashes"));
             self.lose(*node);
+            self.starts.remove(node);
             self.starts.remove(node);
         }
         let sides = std::mem::take(&mut self.sides);
@@ -462,8 +484,13 @@ impl Cluster {
         let now = Tick(self.now);
         let Some(daemon) = self.daemons.get_mut(&node) else { return };
         daemon.machine.handle(now, event, &mut fx);
+        let crash = daemon.machine.crash();
         for effect in fx.drain().collect::<Vec<_>>() {
             self.perform(node, effect);
+        }
+        if let Some(why) = crash {
+            self.log.push(format!("n{node} ! crash: {why}"));
+            self.daemon_ends(node, Reason::ProcDown);
         }
     }
 
@@ -508,7 +535,8 @@ impl Cluster {
         };
         self.log.push(format!("n{node} > {}", shown_callback(&callback)));
         self.told.entry((node, at)).or_default().push(callback.clone());
-        if self.manual.contains(&(node, at)) {
+        let served = daemon.serves(at, callback.name());
+        if self.manual.contains(&(node, at)) || !served {
             return;
         }
         let answer = match callback {
