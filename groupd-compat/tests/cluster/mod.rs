@@ -229,7 +229,6 @@ impl Cluster {
             self.log.push(format!("-- node {node} crashes"));
             self.lose(*node);
             self.starts.remove(node);
-            self.starts.remove(node);
         }
         let sides = std::mem::take(&mut self.sides);
         let alive = |side: &BTreeSet<u32>| side.iter().copied().filter(|n| !nodes.contains(n)).collect::<BTreeSet<_>>();
