@@ -347,14 +347,14 @@ impl Group {
     }
 }
 
-/// Takes up to [`DISPATCH_BATCH`] events of one group, until `tell` says that there is no room for more.
+/// Takes up to [`DISPATCH_BATCH`] events of one group, until `tell` says that there is no room for more. Returns how many.
 pub(crate) fn read(
     group: &mut Group,
     (connection, me): (Connection, Member),
     calls: &mut Calls,
     (shared, now): (&Shared, Instant),
     mut tell: impl FnMut(Event) -> bool,
-) -> Result<(), Loss> {
+) -> Result<usize, Loss> {
     let (mut left, mut returned, mut room) = (DISPATCH_BATCH, 0, true);
     while left > 0 && room && group.dispatch_one()? == Dispatched::One {
         left -= 1;
@@ -366,7 +366,7 @@ pub(crate) fn read(
     if returned > 0 {
         book_returns(shared, group, returned, now);
     }
-    Ok(())
+    Ok(DISPATCH_BATCH - left)
 }
 
 /// Books messages of ours that came back.

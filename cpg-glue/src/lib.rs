@@ -25,8 +25,8 @@
 //!  daemon loop ◄── Events (EVENTS_MAX) ── owner loop: descriptors → dispatch        initialize join leave finalize
 //!              ─── Glue: wants, queues ──►            wants → calls, queues → send ◄──► every query of cfg and cmap
 //! ```
-//! `sys.rs` is libcpg, and all that is unsafe. `callbacks.rs` copies. `session.rs` is one connection, `cpg.rs` one group
-//! on it, `ready.rs` which groups have something to read, `spare.rs` what is ready for the next group, `trail.rs` the
+//! `sys.rs` is libcpg, and all that is unsafe. `callbacks.rs` copies. `session.rs` is one connection, `session/dispatch.rs` who is
+//! read in which order, `cpg.rs` one group on it, `ready.rs` which groups have something to read, `spare.rs` what is ready for the next group, `trail.rs` the
 //! group that is told last, `owner.rs` the loop over connections. rust-corosync serves `quorum.rs`, `cfg.rs` and `cmap.rs`.
 //!
 //! # Life

@@ -218,7 +218,8 @@ impl Owner {
             biased;
             () = std::future::poll_fn(|cx| link.poll(cx, inbound)) => {}
             () = self.shared.wake.notified() => {}
-            () = self.out.drain(), if !inbound => {}
+            // The runtime looks at the descriptors before anything is read again: the trail counts on that.
+            () = self.out.drain(), if !inbound => yield_now().await,
             () = until(deadline) => {}
         }
     }
@@ -227,7 +228,7 @@ impl Owner {
         let link = match &self.link {
             Link::Idle(at) => Some(*at),
             Link::Connecting(calls) => calls.stuck_at(),
-            Link::Up(session) => session.deadline(),
+            Link::Up(session) => session.deadline(!self.out.is_blocked()),
             Link::Closed => None,
         };
         link.into_iter().chain(self.close_by).min()

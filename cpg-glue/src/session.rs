@@ -1,5 +1,7 @@
 //! One connection to corosync, from `Up` to `Lost`: its handles, its groups, its question.
 
+mod dispatch;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,21 +9,20 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use crate::callbacks::{Notification, forget_notifications, next_notification};
+use crate::callbacks::forget_notifications;
 use crate::calls::{Calls, Done, Opened, Progress};
 use crate::cfg::Cfg;
 use crate::cmap::Cmap;
 use crate::config_watch::ConfigWatch;
-use crate::cpg::{Group, read};
+use crate::cpg::Group;
 use crate::error::{Call, Code, Failure};
 use crate::event::{Event, Loss, Verdict};
-use crate::glue::{ANSWER_WITHIN, Options, Shared};
+use crate::glue::{Options, Shared};
 use crate::ids::{Connection, GroupName, Member, NodeId};
 use crate::outlet::Outlet;
 use crate::quorum::Quorum;
 use crate::ready::Ready;
 use crate::spare::Spares;
-use crate::sys::Dispatched;
 use crate::trail::Trail;
 use crate::watched::{Handle, Watched};
 
@@ -50,6 +51,10 @@ pub(crate) struct Session {
     ready: Arc<Ready>,
     spares: Spares,
     trail: Trail,
+    /// The first group that had no turn because the daemon was behind: it is the first of the next.
+    next: Option<GroupName>,
+    /// So had the services none.
+    services_next: bool,
     config: ConfigWatch,
     /// Until when corosync's shutdown question is to be answered.
     question: Option<Instant>,
@@ -131,6 +136,8 @@ impl Session {
             ready: Arc::default(),
             spares: Spares::new(options),
             trail: Trail::of(options.told_last),
+            next: None,
+            services_next: false,
             config: ConfigWatch::default(),
             question: None,
             kills: VecDeque::new(),
@@ -158,13 +165,13 @@ impl Session {
     }
 
     /// When a turn is due without being woken.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self, inbound: bool) -> Option<Instant> {
         let groups = self.busy.iter().filter_map(|name| self.groups.get(name)?.deadline());
         groups
             .chain(self.question)
             .chain(self.calls.stuck_at())
             .chain(self.spares.due(&self.calls))
-            .chain(self.trail.deadline())
+            .chain(self.trail.deadline(inbound))
             .min()
     }
 
@@ -178,7 +185,9 @@ impl Session {
         self.reconcile(out);
         let more_out = if out.is_blocked() { false } else { self.send(now)? };
         if !out.is_blocked() {
-            self.busy.retain(|name| self.groups.get(name).is_some_and(Group::is_busy));
+            let (groups, trail) = (&self.groups, &self.trail);
+            let is_held = |name: &GroupName| trail.is(name.as_bytes()) && !trail.is_empty();
+            self.busy.retain(|name| groups.get(name).is_some_and(|group| group.is_busy() || is_held(name)));
         }
         Ok(more_in || more_out)
     }
@@ -197,6 +206,7 @@ impl Session {
         match done {
             Done::Joined(name, result) => {
                 self.busy.insert(name.clone());
+                self.trail.joined(&name);
                 if let Some(group) = self.groups.get_mut(&name) {
                     let refused = group.joined(result, &mut self.calls)?;
                     refused.into_iter().for_each(|why| out.emit(Event::GroupRefused { connection, why }));
@@ -226,106 +236,6 @@ impl Session {
             Done::Released | Done::Checked | Done::Connected(_) => {}
         }
         Ok(())
-    }
-
-    /// Takes up to [`DISPATCH_BATCH`] events of each handle, and none while the daemon is behind.
-    fn dispatch(&mut self, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
-        if !out.is_blocked() {
-            for name in self.ready.take() {
-                self.groups.get_mut(&name).into_iter().for_each(Group::rang);
-                self.busy.insert(name);
-            }
-        }
-        let mut more = false;
-        for name in self.busy.iter().filter(|name| !self.trail.is(name.as_bytes())) {
-            let Some(group) = self.groups.get_mut(name) else { continue };
-            if !out.is_blocked() {
-                let Self { connection, me, calls, shared, .. } = self;
-                read(group, (*connection, *me), calls, (shared, now), |event| {
-                    out.emit(event);
-                    !out.is_blocked()
-                })?;
-            }
-            more |= group.has_unread();
-        }
-        self.spares.dispatch(&mut self.calls);
-        more |= self.dispatch_services(out)?;
-        more |= self.dispatch_last(!more, now, out)?;
-        Ok(more && !out.is_blocked())
-    }
-
-    /// Tells what was held of the group that is told last, if that is due, and reads on. `quiet`: nothing is left unread
-    /// of the others.
-    fn dispatch_last(&mut self, quiet: bool, now: Instant, out: &mut Outlet) -> Result<bool, Loss> {
-        if out.is_blocked() {
-            return Ok(false);
-        }
-        if !self.trail.is_empty() {
-            self.trail.due(quiet, self.calls.ended(), now).into_iter().for_each(|event| out.emit(event));
-        }
-        let last = self.busy.iter().find(|name| self.trail.is(name.as_bytes()));
-        let is_free = self.trail.is_empty() && !out.is_blocked();
-        let Some(group) = last.filter(|_| is_free).and_then(|name| self.groups.get_mut(name)) else {
-            return Ok(false);
-        };
-        let mut events = Vec::new();
-        let Self { connection, me, calls, shared, .. } = self;
-        read(group, (*connection, *me), calls, (shared, now), |event| {
-            events.push(event);
-            true
-        })?;
-        let more = !events.is_empty();
-        self.trail.hold(events, self.calls.running_until(), now);
-        Ok(more)
-    }
-
-    fn dispatch_services(&mut self, out: &mut Outlet) -> Result<bool, Loss> {
-        let mut more = false;
-        for _ in 0..DISPATCH_BATCH {
-            let Some(services) = &mut self.services else {
-                return Ok(false);
-            };
-            if out.is_blocked() {
-                return Ok(false);
-            }
-            let taken = [services.quorum.dispatch_one()?, services.cfg.dispatch_one()?, services.cmap.dispatch_one()?];
-            self.take_notifications(out);
-            more = taken.contains(&Dispatched::One);
-            if !more {
-                break;
-            }
-        }
-        Ok(more)
-    }
-
-    fn dispatch_cmap(&mut self, out: &mut Outlet) -> Result<(), Loss> {
-        while let Some(services) = &mut self.services {
-            if services.cmap.dispatch_one()? == Dispatched::Nothing {
-                break;
-            }
-            self.take_notifications(out);
-        }
-        Ok(())
-    }
-
-    fn take_notifications(&mut self, out: &mut Outlet) {
-        let connection = self.connection;
-        while let Some(notification) = next_notification() {
-            match notification {
-                Notification::Quorum { quorate, ring, members } => {
-                    out.emit(Event::Quorum { connection, quorate, ring, members });
-                }
-                Notification::Nodelist { ring, members, joined, left } => {
-                    out.emit(Event::Nodelist { connection, ring, members, joined, left });
-                }
-                Notification::ShutdownAsked { flags } => {
-                    self.question = Some(Instant::now() + ANSWER_WITHIN);
-                    self.shared.state.borrow_mut().question_open = true;
-                    out.emit(Event::ShutdownAsked { connection, flags });
-                }
-                Notification::KeyChanged => self.config.changed(),
-            }
-        }
     }
 
     /// What is due by the clock.
@@ -376,8 +286,11 @@ impl Session {
                 if want.as_ref().is_none_or(|want| want.ticket != group.ticket) {
                     group.unwanted(&mut self.calls);
                 }
-                if group.is_over() {
+                // What is held of the group comes before its end.
+                let is_held = self.trail.is(name.as_bytes()) && !self.trail.is_empty();
+                if group.is_over() && !is_held {
                     self.groups.remove(name);
+                    self.trail.read(name, 0, true);
                     out.emit(Event::Left { connection, group: name.clone() });
                 }
             }
@@ -456,6 +369,8 @@ impl Session {
         if let Some(services) = self.services.take() {
             services.release(&mut self.calls);
         }
+        // It happened: nothing that was read is kept back.
+        self.trail.take().into_iter().for_each(|event| out.emit(event));
         let unsent = self.forget_state(out);
         self.calls.retire();
         unsent

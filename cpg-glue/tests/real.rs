@@ -442,6 +442,31 @@ fn the_group_that_is_told_last_is_read_on_after_joins() {
     message(&mut reader, &format!("{}.1", ROUNDS - 1));
 }
 
+/// What is held of it is told before the group's end, and before the end of all.
+#[test]
+fn the_group_that_is_told_last_ends_behind_what_was_held_of_it() {
+    const ROUNDS: usize = 10;
+    let Some(lab) = Lab::up(1) else { return };
+    let mut program = lab.nodes[0].program_after("export A_IS_TOLD_LAST=1");
+    let (_, me) = up(&mut program);
+    for _ in 0..ROUNDS {
+        program.tell("join a");
+        joined(&mut program, "a");
+        program.tell("leave a");
+        program.expect("Left a", |event| matches!(event, Event::Left { .. }).then_some(()));
+    }
+    program.tell("join a");
+    joined(&mut program, "a");
+    program.tell("close");
+    program.expect("Closed", |event| matches!(event, Event::Closed { clean: true }).then_some(()));
+    let ends = program.seen(|event| match event {
+        Event::View { left, .. } => left.contains(&(me, Reason::Leave)).then_some("view"),
+        Event::Left { .. } => Some("left"),
+        _ => None,
+    });
+    assert_eq!(ends, ["view", "left"].repeat(ROUNDS + 1));
+}
+
 // ---- cfg and cmap -------------------------------------------------------------------------------------------------
 
 #[test]
