@@ -164,9 +164,10 @@ impl Agent {
         self.say(Body::Fenced(Fenced { nodeid: node.0, by }), fx);
     }
 
-    /// Only who is let in may have mounted; a joiner's tools wait until we have done this.
+    /// Only who is let in may have mounted, and its agent may be gone since; a joiner's tools wait until we have done this.
     fn is_used_again(&self, node: NodeId, volumes: &BTreeSet<VolumeId>) -> bool {
-        self.is_ready(node) && self.uses.get(&node).is_some_and(|again| !again.is_disjoint(volumes))
+        let was_let_in = self.is_ready(node) || self.absent.contains_key(&node);
+        was_let_in && self.uses.get(&node).is_some_and(|again| !again.is_disjoint(volumes))
     }
 
     /// Where DOWN has to be written: nowhere, if the kernels recover by themselves. For a volume that this kernel has not
