@@ -34,6 +34,8 @@ pub enum Handle {
 pub struct Daemon {
     pub machine: Node,
     pid: u32,
+    /// No two have the same.
+    life: u32,
     handles: BTreeMap<Handle, VecDeque<Event>>,
     /// Handles in the order of their callbacks, so that the usual case is the order in which things happened.
     arrivals: VecDeque<Handle>,
@@ -150,6 +152,7 @@ impl Cluster {
                 Node::Ours(Box::new(Machine::new(settings)))
             },
             pid,
+            life: self.lives,
             handles: BTreeMap::new(),
             arrivals: VecDeque::new(),
             names: BTreeMap::new(),
@@ -453,6 +456,11 @@ impl Cluster {
 
     pub fn pid(&self, node: u32) -> u32 {
         self.daemons[&node].pid
+    }
+
+    /// Of one node, each daemon that it has had has another.
+    pub fn life(&self, node: u32) -> u32 {
+        self.daemons[&node].life
     }
 
     // ---- the world ----

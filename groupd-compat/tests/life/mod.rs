@@ -87,7 +87,7 @@ pub struct Life {
     calm: bool,
     world: World,
     told: BTreeMap<(u32, Level), Told>,
-    pids: BTreeMap<u32, u32>,
+    lives: BTreeMap<u32, u32>,
     steps: usize,
     /// Starts on originals that should not have been.
     pub misstarts: Vec<String>,
@@ -127,7 +127,7 @@ impl Life {
             calm,
             world,
             told: BTreeMap::new(),
-            pids: BTreeMap::new(),
+            lives: BTreeMap::new(),
             steps: 0,
             misstarts: Vec::new(),
         }

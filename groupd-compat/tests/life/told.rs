@@ -20,12 +20,12 @@ impl Life {
     /// Looks at everything that clients were told since the last time.
     pub(super) fn watch(&mut self) -> Result<(), String> {
         for node in 1..=self.size {
-            let pid = self.is_up(node).then(|| self.cluster.pid(node));
-            if self.pids.get(&node).copied() != pid {
+            let life = self.is_up(node).then(|| self.cluster.life(node));
+            if self.lives.get(&node).copied() != life {
                 self.told.iter_mut().filter(|((of, _), _)| *of == node).for_each(|(_, told)| told.forget());
-                match pid {
-                    Some(pid) => _ = self.pids.insert(node, pid),
-                    None => _ = self.pids.remove(&node),
+                match life {
+                    Some(life) => _ = self.lives.insert(node, life),
+                    None => _ = self.lives.remove(&node),
                 }
             }
         }
