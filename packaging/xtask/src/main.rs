@@ -39,7 +39,7 @@ enum Command {
     /// Measures, and prints the table of ratios
     Bench(bench::Args),
     /// Seeded faults on real corosync or real kernels, and what held: `./x chaos --minutes 10 --seed 1`
-    Chaos(lab::Words),
+    Chaos(chaos::Args),
     /// Clusters of namespaces or real kernels on this machine: `./x lab help`
     Lab(lab::Words),
     /// Makes a golden story of recordings: `./x story node2.jsonl node1.jsonl -o tests/golden/NN-name.txt`

@@ -1,6 +1,7 @@
 """The faults themselves: each begins, and ends by giving back what it took. `begin` tells whether it broke anything."""
 import json
 import os
+import time
 
 from .. import net
 from ..settings import cluster_address
@@ -14,6 +15,7 @@ for try in $(seq 40); do
     sleep 0.05
 done 2>/dev/null
 false""" % " ".join(TOOLS)
+CLOCK_JUMP_S = 3600                 # and back when the fault ends: corosync and o2cpgd must go by the other clock
 NOWHERE = "02:78:ff:00:00:00"       # frames to it arrive nowhere
 MOUNTED = "36 22 98:0 / /srv/chaos rw - ocfs2 /nonexistent/disk rw\n"
 REFUSALS = "mkdir lab/node/* 12\n"
@@ -80,6 +82,15 @@ class Faults:
     def resume(self, where):
         self.lab.resume(where[0])
         self.release(where[0], "paused")
+
+    def jump(self, node, seconds):
+        """The guest's own clock of the day; a guest that was switched on since begins with the host's."""
+        words = ["sh", "-c", "date -s @$(($(date +%%s) + %d))" % seconds]
+        return self.lab.remote.call(node, words, COMMAND_S).ok
+
+    def set_clock(self, where):
+        """To the host's."""
+        self.lab.remote.call(where[0], ["date", "-s", "@%.3f" % time.time()], COMMAND_S)
 
     # ---- network ------------------------------------------------------------
 
@@ -155,6 +166,8 @@ FAULTS = {
     "tool-kill": (Faults.kill_tools, lambda faults, where: None),
     "node-off": (Faults.power_off, Faults.power_on),
     "node-pause": (Faults.pause, Faults.resume),
+    "clock-ahead": (lambda faults, where: faults.jump(where[0], CLOCK_JUMP_S), Faults.set_clock),
+    "clock-behind": (lambda faults, where: faults.jump(where[0], -CLOCK_JUMP_S), Faults.set_clock),
     "link-down": (lambda faults, where: faults.link(where[0], "down"), lambda faults, where: faults.link(where[0], "up")),
     "one-way": (lambda faults, where: faults.deafen(where[1], where[0]),
                 lambda faults, where: faults.hear(where[1], where[0])),

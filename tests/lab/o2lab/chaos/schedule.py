@@ -62,6 +62,8 @@ KERNELS = (
     Kind("agent-kill", 5, 0.2, 5),
     Kind("agent-stop", 3, 0.5, 6),
     Kind("tool-kill", 5, 0, 0),
+    Kind("clock-ahead", 2, 0.5, 8),
+    Kind("clock-behind", 2, 0.5, 8),
     Kind("one-way", 3, 0.5, 5, nodes=2),
     Kind("apart", 2, 0.5, 5, nodes=2),
     Kind("partition", 3, 0.5, 5, nodes=0),
