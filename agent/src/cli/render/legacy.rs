@@ -188,6 +188,7 @@ mod tests {
             WAITING FOR                                                                SINCE
             1:rgmanager: stop_done of its client on node 3                               12s
               next  look there
-        "#]].assert_eq(&anstream::adapter::strip_str(&text).to_string());
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&text).to_string());
     }
 }
