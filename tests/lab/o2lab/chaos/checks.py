@@ -13,6 +13,8 @@ REPLAY_S = 120
 COMPLAINTS = re.compile(r"\b(BUG:|Oops|WARNING:|Kernel panic|INFO: task|general protection|soft lockup)")
 TROUBLE = re.compile(r"\bERROR\b|panicked at")
 QUESTION_S = 10
+TOTEM_PORT = 5405
+STORM_BYTES = 500_000
 
 
 # ---- quiet again --------------------------------------------------------------
@@ -92,6 +94,24 @@ def of_groups(node, groups, nodes):
         if found.get(group) != (list(nodes), "none"):
             return "node %d: group %s is %s" % (node, group[0], found.get(group))
     return None
+
+
+def in_storm(lab, nodes):
+    """Whether corosync stands in its own way: where join messages have waited longer than `consensus`, all answer old ones, which
+    makes more of them than can be read, and no ring is formed until it is ended. A majority has a backlog that no working ring has.
+    How many wait is limited by net.core.rmem_max of this machine."""
+    return sum(backlog(lab, node) > STORM_BYTES for node in nodes) > len(nodes) // 2
+
+
+def backlog(lab, node):
+    """Bytes that wait in the socket of a node's corosync."""
+    try:
+        with open("/proc/%s/net/udp" % lab.processes.leader(node)) as source:
+            rows = [line.split() for line in source.readlines()[1:]]
+    except OSError:
+        return 0
+    waiting = [int(row[4].split(":")[1], 16) for row in rows if int(row[1].split(":")[1], 16) == TOTEM_PORT]
+    return max(waiting, default=0)
 
 
 # ---- what was written down ----------------------------------------------------
