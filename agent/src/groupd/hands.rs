@@ -231,7 +231,7 @@ impl Hands {
             Notice::BadMessage { from, error } => debug!(node = %from.node, pid = from.pid, %error, "bad message"),
             Notice::Forged { from } => debug!(node = %from.node, pid = from.pid, "a word of no daemon"),
             Notice::Late { group, from } => debug!(%group, node = %from, "a step of a change that is over"),
-            Notice::JoinFailed { group } => error!(%group, "the group cannot be joined"),
+            Notice::JoinFailed { group } => warn!(%group, "the group cannot be joined"),
             Notice::WideNodeId { node } => warn!(%node, "ids of groups may repeat: node ids above 65535"),
             Notice::ModeChosen { mode } => info!(mode, "groupd's mode is decided"),
             Notice::StillJoined { groups } => warn!(groups, "asked to end, but clients have groups"),

@@ -14,7 +14,7 @@ use groupd_compat::verbs::Request;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, info, trace};
+use tracing::{debug, info, trace, warn};
 
 /// How long an end waits until corosync has taken the orders to kill.
 const LAST_KILLS: Duration = Duration::from_secs(2);
@@ -147,7 +147,7 @@ impl<'a> Server<'a> {
             Taken::Event(event) => self.handle(event),
             Taken::Events(events) => events.into_iter().for_each(|event| self.handle(event)),
             Taken::Refused(cpg, why) => {
-                info!(%why, "a group is refused");
+                warn!(%why, "a group is refused");
                 self.hands.give_up(cpg);
                 self.settle();
             }
