@@ -49,8 +49,11 @@ fn run(story: &str) -> String {
 
 fn obey(cluster: &mut Option<Cluster>, line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
-    if let ["nodes", count] = words.as_slice() {
-        *cluster = Some(Cluster::new(count.parse().expect("a count")));
+    // nodes 3, or with the original's model on some of them: nodes 3 originals 2,3
+    if let ["nodes", count, originals @ ..] = words.as_slice() {
+        let originals = originals.get(1).map_or("", |list| list).split_terminator(',');
+        let originals = originals.map(|node| node.parse().expect("a node")).collect();
+        *cluster = Some(Cluster::with_originals(count.parse().expect("a count"), originals));
         return;
     }
     let cluster = cluster.as_mut().expect("`nodes N` first");

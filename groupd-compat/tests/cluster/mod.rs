@@ -99,7 +99,13 @@ pub fn name(name: &str) -> GroupName {
 impl Cluster {
     /// `size` nodes, all up and quorate, a daemon on each.
     pub fn new(size: u32) -> Self {
+        Cluster::with_originals(size, BTreeSet::new())
+    }
+
+    /// The same, with the original on some of them.
+    pub fn with_originals(size: u32, originals: BTreeSet<u32>) -> Self {
         let mut cluster = Cluster::without_daemons(size, Settings::libgroup);
+        cluster.originals = originals;
         for node in 1..=size {
             cluster.start_daemon(node);
         }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 
+mod blame;
 mod told;
 
 use crate::cluster::{Cluster, level, name};
@@ -18,6 +19,8 @@ const DEEDS_MAX: u64 = 70;
 const STEPS_MAX: usize = 100_000;
 /// How a life goes wrong in which all wait for ever, and nothing else is wrong.
 pub const HANG: &str = "hang: ";
+/// How a life goes wrong in which nobody waits, but members have other lists or ids of one group.
+pub const SPLIT: &str = "split: ";
 pub const GROUPS: [&str; 3] = ["fence", "lock", "fs"];
 
 /// xorshift64*: small, and the same everywhere. Source: Vigna, "An experimental exploration of Marsaglia's xorshift
@@ -66,12 +69,19 @@ pub struct World {
     pub ragged: bool,
     pub plan: Plan,
     pub originals: Originals,
+    /// Do nodes take what comes in an order of its own, so that lives of one plan can be compared?
+    pub own_order: bool,
 }
 
 impl World {
     /// Of our daemons only.
     pub fn ours(mixed: u64, ragged: bool) -> Self {
-        World { mixed, ragged, plan: Plan::Any, originals: Originals::None }
+        World { mixed, ragged, plan: Plan::Any, originals: Originals::None, own_order: false }
+    }
+
+    /// In corosync's order, the same for all choices of originals.
+    pub fn of(plan: Plan, originals: Originals) -> Self {
+        World { mixed: 0, ragged: false, plan, originals, own_order: true }
     }
 }
 
@@ -122,7 +132,7 @@ impl Life {
         Life {
             cluster,
             chance,
-            order: (world.originals != Originals::None).then(|| Chance::of(seed ^ 1 << 32)),
+            order: world.own_order.then(|| Chance::of(seed ^ 1 << 32)),
             size,
             calm,
             world,
@@ -150,6 +160,9 @@ impl Life {
             (Plan::Quiet, 16..=18) => return self.die_in_quiet(node, deed == 18),
             (Plan::Quiet, 19..=24 | 40..) | (Plan::Deaths, 19..=21 | 40..) => return Ok(()),
             _ => {}
+        }
+        if self.order.is_some() {
+            self.cluster.log.push(format!("-- deed {deed} on node {node}, level {at}"));
         }
         match deed {
             0..=9 => self.cluster.join(node, at, group),
@@ -283,7 +296,7 @@ impl Life {
                 }
             }
             if seen.len() > 1 {
-                return Err(format!("{group}: {seen:?}"));
+                return Err(format!("{SPLIT}{group}: {seen:?}"));
             }
         }
         Ok(())

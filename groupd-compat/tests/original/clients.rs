@@ -37,6 +37,7 @@ impl Original {
     pub(super) fn client_gone(&mut self, client: ClientId) {
         if let Some(at) = self.slot_of(client) {
             self.slots[at] = None;
+            self.groups.iter_mut().filter(|group| group.slot == Some(at)).for_each(|group| group.orphaned = true);
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Change {
     pub(super) fail_all_stopped: bool,
     /// Own join: the members when we came.
     pub(super) found: Vec<NodeId>,
+    /// For blame: a failure that replaced our own join.
+    pub(super) ends_own_join: bool,
 }
 
 pub(super) struct Group {
@@ -55,6 +57,12 @@ pub(super) struct Group {
     pub(super) joining: bool,
     pub(super) leaving: bool,
     pub(super) id_sent: bool,
+    /// For blame: the client that joined is gone.
+    pub(super) orphaned: bool,
+    /// For blame: who died when it was none of the CPG any more.
+    pub(super) unheard: Vec<NodeId>,
+    /// For blame: in this change a STARTED came before all were stopped.
+    pub(super) early: Option<EventNr>,
 }
 
 impl Change {
@@ -69,6 +77,7 @@ impl Change {
             start_before_recovery: false,
             fail_all_stopped: false,
             found: vec![],
+            ends_own_join: false,
         }
     }
 
@@ -102,6 +111,9 @@ impl Group {
             joining: true,
             leaving: false,
             id_sent: false,
+            orphaned: false,
+            unheard: vec![],
+            early: None,
         }
     }
 
@@ -155,7 +167,12 @@ impl Group {
     fn accept(&mut self, step: &Saved, phase: Phase) {
         match step.step {
             Step::Stopped if matches!(phase, Phase::Begin | Phase::StopWait) => _ = self.mark_stopped(step.from),
-            Step::Started => self.mark_started(step.from),
+            Step::Started => {
+                if matches!(phase, Phase::Begin | Phase::StopWait) {
+                    self.early = self.current.as_ref().map(|change| change.nr);
+                }
+                self.mark_started(step.from);
+            }
             _ => {}
         }
         if self.global_id == GlobalId::NONE {

@@ -19,9 +19,11 @@
 //! | `recovery` | recovery sets |
 //! | `versions` | the mode |
 //! | `status` | records, and what each group waits for |
+//! | `blame` | which known defect a group hangs on |
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 
+mod blame;
 mod clients;
 mod group;
 pub mod node;
@@ -63,6 +65,8 @@ pub struct Original {
     control: Vec<NodeId>,
     /// Was there a view change of the control CPG while the mode was libgroup?
     seen_control: bool,
+    /// For blame.
+    merged: bool,
     versions: Versions,
     last_cpg: u64,
     last_nr: u32,
@@ -85,6 +89,7 @@ impl Original {
             nodes: Vec::new(),
             control: Vec::new(),
             seen_control: false,
+            merged: false,
             last_cpg: CpgId::CONTROL.0,
             last_nr: 0,
             last_created: 0,

@@ -13,6 +13,7 @@ impl Original {
         if !change.joined.is_empty() {
             self.say_version(self.versions.mode, fx);
         }
+        self.merged |= change.joined.iter().any(|(_, why)| *why == Reason::NodeUp);
         self.control = change.members.iter().map(|member| member.node).collect();
         if self.versions.mode != Mode::Libgroup {
             return;
@@ -62,10 +63,11 @@ impl Original {
     /// Groups in which it is no CPG member do not hear of it: a leaver is none any more (B1).
     fn node_down(&mut self, node: NodeId) {
         for at in 0..self.groups.len() {
-            if !self.groups[at].members.contains(&node) {
+            let group = &mut self.groups[at];
+            if !group.members.contains(&node) {
+                group.does_not_hear_of(node);
                 continue;
             }
-            let group = &mut self.groups[at];
             group.members.retain(|&member| member != node);
             let joins = group.queue.iter().any(|change| change.is_own(Cause::Join, node));
             group.queue.retain(|change| change.cause == Cause::Fail || change.node != node);

@@ -218,7 +218,8 @@ impl Original {
                 if own {
                     self.end_own_join(cpg);
                 }
-                let failure = self.take_failure(cpg);
+                let mut failure = self.take_failure(cpg);
+                failure.ends_own_join = own;
                 say(self.group(cpg), Step::Recover, failure.id, fx);
                 self.group_mut(cpg).current = Some(failure);
                 true
