@@ -47,6 +47,9 @@ pub struct Agent {
     /// Which node uses which volumes, as agreed.
     #[serde(with = "crate::pairs")]
     pub(crate) uses: BTreeMap<NodeId, BTreeSet<VolumeId>>,
+    /// Of these it is not known what they use by now: we were not there. Whether they have been in our ring since, silent.
+    #[serde(default)]
+    pub(crate) unheard: BTreeMap<NodeId, bool>,
     /// Nodes that died while they used volumes.
     pub(crate) deaths: BTreeMap<NodeId, Death>,
     /// Nodes that we have buried and that have not come back since.
@@ -260,11 +263,7 @@ impl Agent {
         self.table.clone_from(&self.found.table);
         self.kernel.adopt(&self.found);
         if let Ok(Some(saved)) = &started.saved {
-            // Of an earlier boot: those who died since were buried with our own kernel.
-            let uses = saved.volumes.iter().filter(|_| saved.boot_id == started.boot_id);
-            self.uses = uses.map(|(node, volumes)| (NodeId(*node), volumes.clone())).collect();
-            self.deaths_again(saved, started.boot_id);
-            self.boots = saved.boots.iter().map(|(node, boot)| (NodeId(*node), *boot)).collect();
+            self.recall(saved, started.boot_id);
         }
         self.kernel.see(started.kernel.clone());
         self.admitted = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
@@ -305,7 +304,7 @@ impl Agent {
         self.view = View::default();
         self.exchange = Exchange::default();
         self.agreed = None;
-        self.absent.clear();
+        self.nobody_is_heard();
         self.timers.cancel(Timer::Deaf);
         self.look_for_deserted(fx);
     }
@@ -345,16 +344,14 @@ impl Agent {
         }
         match how {
             "nodedown" => self.node_died(node),
-            "left" => _ = self.uses.remove(&node),
+            "left" => self.is_done_with_volumes(node),
             _ => {}
         }
         fx.notice(Notice::NodeLeft { node, how: how.into() });
     }
 
     fn ring_changed(&mut self, ring: crate::ids::RingId, nodes: BTreeSet<NodeId>, fx: &mut Effects) {
-        let died: Vec<NodeId> = self.absent.keys().copied().filter(|node| !nodes.contains(node)).collect();
-        self.absent.retain(|node, _| nodes.contains(node));
-        died.into_iter().for_each(|node| self.node_died(node));
+        self.silent_nodes_died(&nodes);
         self.left.retain(|node| nodes.contains(node));
         self.view.ring_changed(ring, nodes);
         let ghosts = self.view.ghosts();

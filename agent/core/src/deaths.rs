@@ -77,14 +77,17 @@ pub struct Control {
 }
 
 impl Agent {
-    /// A node went down. For one that used nothing there is nothing to do, nor where the kernels do all of it.
+    /// A node went down. For one that used nothing there is nothing to do, nor where the kernels do all of it. Of one that we
+    /// have not heard since we are here we do not know what it used.
     pub(crate) fn node_died(&mut self, node: NodeId) {
         let volumes = self.uses.remove(&node).unwrap_or_default();
-        if self.buries() && !volumes.is_empty() {
+        let is_unheard = self.unheard.remove(&node).is_some();
+        if self.buries() && (is_unheard || !volumes.is_empty()) {
             let boot = self.boots.get(&node).copied();
             let death = Death { since: self.now, why: self.gate_word(), ..Death::default() };
             let death = self.deaths.entry(node).or_insert(death); // or what others have told of it before
             death.volumes.extend(volumes);
+            death.learned |= is_unheard;
             death.boot = boot.or(death.boot);
         }
     }

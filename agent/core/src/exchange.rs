@@ -135,6 +135,7 @@ impl Agent {
         self.lives = established.iter().map(|member| (NodeId(member.nodeid), agreed.hellos[member].live)).collect();
         self.find_the_dead(&agreed.hellos);
         self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
+        self.note_silent(&agreed);
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
         self.learn_of_deaths();

@@ -16,31 +16,68 @@ use crate::notice::Notice;
 use crate::policy::Fence;
 use crate::saved::{Saved, SavedDeath};
 use crate::table::{Agreed, Standing};
-use proto::peer::{Died, Hello};
-use std::collections::BTreeMap;
+use proto::peer::{Died, Hello, VolumeId};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Agent {
-    /// Whoever used volumes when we last heard of it, and is not in the ring or has been off in between: it died while
-    /// we were not there ourselves, or not connected.
+    /// Whoever used volumes when we last heard of it, and is not in the ring; and whoever has been off in between: it died
+    /// while we were not there ourselves, or not connected.
     pub(crate) fn find_the_dead(&mut self, hellos: &BTreeMap<Member, Hello>) {
         let boots = boots_of(hellos);
         let other_boot = |node: &NodeId| boots.get(node).zip(self.boots.get(node)).is_some_and(|(now, old)| now != old);
-        let gone = self.uses.keys().copied().filter(|node| !self.view.in_ring(*node) || other_boot(node));
-        gone.collect::<Vec<_>>().into_iter().for_each(|node| self.node_died(node));
+        let died = |(node, volumes): (&NodeId, &BTreeSet<VolumeId>)| {
+            (other_boot(node) || !self.view.in_ring(*node) && !volumes.is_empty()).then_some(*node)
+        };
+        let died: Vec<NodeId> = self.uses.iter().filter_map(died).collect();
+        // Who has not been in the ring with us as what it was died before we used anything that it could use as well.
+        self.unheard.retain(|node, was_silent| *was_silent || !boots.contains_key(node));
+        died.into_iter().for_each(|node| self.node_died(node));
     }
 
-    /// After a start: the deaths that were not handled when the daemon ended. Those of another boot were buried with our
-    /// own kernel.
-    pub(crate) fn deaths_again(&mut self, saved: &Saved, boot_id: [u8; 16]) {
+    /// Nodes that were in the ring before, without an agent, and are not in this one. Of the others that we have not heard
+    /// since we are here, nobody knows whether they were up at all.
+    pub(crate) fn silent_nodes_died(&mut self, ring: &BTreeSet<NodeId>) {
+        let silent = self.absent.keys().chain(self.unheard.keys()).copied();
+        let died: BTreeSet<NodeId> = silent.filter(|node| self.view.in_ring(*node) && !ring.contains(node)).collect();
+        self.absent.retain(|node, _| ring.contains(node));
+        died.into_iter().for_each(|node| self.node_died(node));
+    }
+
+    /// Without corosync: what becomes of the others is not known from here on.
+    pub(crate) fn nobody_is_heard(&mut self) {
+        self.absent.clear();
+        self.unheard = self.uses.keys().map(|node| (*node, false)).collect();
+    }
+
+    /// Who has said Hello is known; who has not, and is in the ring, may use anything by now.
+    pub(crate) fn note_silent(&mut self, agreed: &Agreed) {
+        self.unheard.retain(|node, _| agreed.of_node(*node).is_none());
+        self.unheard.iter_mut().for_each(|(node, was_silent)| *was_silent |= self.view.in_ring(*node));
+    }
+
+    /// Its agent ended after its last volume.
+    pub(crate) fn is_done_with_volumes(&mut self, node: NodeId) {
+        self.uses.remove(&node);
+        self.unheard.remove(&node);
+    }
+
+    /// After a start: what was known when the daemon ended, and the deaths that were not handled. Of another boot only who
+    /// was up: those who died since were buried with our own kernel.
+    pub(crate) fn recall(&mut self, saved: &Saved, boot_id: [u8; 16]) {
+        self.boots = by_node(&saved.boots);
+        if saved.boot_id != boot_id {
+            return;
+        }
+        self.uses = by_node(&saved.volumes);
+        self.nobody_is_heard();
+        self.obituaries = by_node(&saved.died);
         let why = self.gate_word();
-        let deaths = saved.deaths.iter().filter(|_| saved.boot_id == boot_id).map(|(node, saved)| {
+        let deaths = saved.deaths.iter().map(|(node, saved)| {
             let SavedDeath { volumes, learned, boot, fenced_by } = saved.clone();
             let death = Death { volumes, learned, boot, fenced_by, why: why.clone(), ..Death::default() };
             (NodeId(*node), Death { since: self.now, ..death })
         });
         self.deaths = deaths.collect();
-        let died = saved.died.iter().filter(|_| saved.boot_id == boot_id);
-        self.obituaries = died.map(|(node, boot)| (NodeId(*node), *boot)).collect();
     }
 
     /// The dead that may still write, for those who were not there.
@@ -101,7 +138,9 @@ impl Agent {
     fn drop_what_nobody_waits_for(&mut self, agreed: &Agreed, others: &[&Hello]) {
         let told = |node: &NodeId| others.iter().any(|hello| hello.unfenced.contains(&node.0));
         let waited_for = |node: &NodeId| agreed.of_node(*node).is_none() && (told(node) || others.is_empty());
-        let heard_of_here = |death: &Death| !death.learned || !death.volumes.is_empty() || death.fenced_by.is_some();
+        let heard_of_here = |death: &Death| {
+            !death.learned || death.boot.is_some() || !death.volumes.is_empty() || death.fenced_by.is_some()
+        };
         self.deaths.retain(|node, death| heard_of_here(death) || waited_for(node));
     }
 
@@ -161,6 +200,10 @@ impl Agent {
             Some(_) | None => true,
         });
     }
+}
+
+fn by_node<T: Clone>(saved: &BTreeMap<u32, T>) -> BTreeMap<NodeId, T> {
+    saved.iter().map(|(node, it)| (NodeId(*node), it.clone())).collect()
 }
 
 fn boots_of(hellos: &BTreeMap<Member, Hello>) -> BTreeMap<NodeId, [u8; 16]> {

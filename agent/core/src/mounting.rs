@@ -328,11 +328,12 @@ impl Agent {
         Ok(())
     }
 
-    /// A node has the volume in use and no agent: nobody there would know of our death.
+    /// A node has the volume in use, or we do not know which, and no agent: nobody there would know of our death.
     fn shares_with_absent(&self, volume: VolumeId) -> bool {
-        let users = self.members_of(volume);
+        let is_heard = |node: &NodeId| self.uses.contains_key(node) && !self.unheard.contains_key(node);
+        let may_use = |node: NodeId| !is_heard(&node) || self.uses[&node].contains(&volume);
         let mut absent = self.agreed.iter().flat_map(|agreed| agreed.blocking_absent());
-        self.kernel.stack.needs_control() && absent.any(|(node, _)| users.contains(&node))
+        self.kernel.stack.needs_control() && absent.any(|(node, _)| may_use(node))
     }
 
     pub(crate) fn mount_waits(&self) -> Vec<Wait> {
