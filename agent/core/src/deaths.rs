@@ -88,6 +88,9 @@ impl Agent {
             let death = self.deaths.entry(node).or_insert(death); // or what others have told of it before
             death.volumes.extend(volumes);
             death.learned |= is_unheard;
+            if death.boot.zip(boot).is_some_and(|(before, now)| before != now) {
+                (death.fenced_by, death.confirmed) = (None, None); // that was of another boot
+            }
             death.boot = boot.or(death.boot);
         }
     }
