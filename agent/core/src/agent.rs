@@ -112,6 +112,9 @@ pub struct Link {
     pub view_since: Tick,
     /// Own messages that have not come back yet.
     pub unheard: u32,
+    /// Those of them that say which volumes we use.
+    #[serde(default)]
+    pub volumes_unheard: u32,
     /// None has come back for longer than token + consensus.
     pub deaf: bool,
     /// After a pause: the probe that must come back before anything is decided.

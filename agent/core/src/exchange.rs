@@ -28,6 +28,7 @@ impl Agent {
             view.members.iter_mut().for_each(|(_, nonce)| *nonce = 0);
         }
         self.link.unheard += 1;
+        self.link.volumes_unheard += u32::from(matches!(body, Body::Volumes(_)));
         self.timers.set_unless_running(Timer::Deaf, self.deaf_after_ms(), fx);
         fx.push(Effect::Multicast(Box::new(Message { view, body })));
     }
@@ -48,6 +49,9 @@ impl Agent {
             if matches!(message.body, Body::Hello(_)) {
                 // Also one of a view that is over: the count is of what is on its way.
                 self.exchange.outstanding = self.exchange.outstanding.saturating_sub(1);
+            }
+            if matches!(message.body, Body::Volumes(_)) {
+                self.link.volumes_unheard = self.link.volumes_unheard.saturating_sub(1);
             }
             self.timers.cancel(Timer::Deaf);
             if self.link.unheard > 0 {

@@ -132,7 +132,7 @@ impl Agent {
         if here.len() >= VOLUMES_MAX && !here.contains(&volume) {
             return no(errno::NOSPC, format!("{VOLUMES_MAX} volumes are in use here"));
         }
-        let is_in = self.uses_here(volume) && here.contains(&volume);
+        let is_in = self.is_known_to_use(volume) && here.contains(&volume);
         let phase = if is_in { Phase::Running } else { Phase::Joining };
         self.volumes.attempts.insert(volume, Attempt { phase, ..asked });
         let go_on = || status(errno::ALREADY, format!("{volume} is in use here already: go on"));
@@ -316,7 +316,7 @@ impl Agent {
     /// is there.
     fn may_mount(&self, volume: VolumeId) -> Result<(), Wait> {
         let ready = self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
-        if !ready || !self.uses_here(volume) || self.shares_with_absent(volume) {
+        if !ready || !self.is_known_to_use(volume) || self.shares_with_absent(volume) {
             return Err(Wait::MountJoins { volume });
         }
         if let Some(node) = self.deaths.iter().find(|(_, death)| death.concerns(volume)).map(|(node, _)| *node) {

@@ -144,6 +144,11 @@ impl Agent {
         }
     }
 
+    /// Whether this node's last word is agreed, and says that it uses the volume.
+    pub(crate) fn is_known_to_use(&self, volume: VolumeId) -> bool {
+        self.link.volumes_unheard == 0 && self.uses_here(volume)
+    }
+
     /// Whether this node's word that it uses the volume is agreed.
     pub(crate) fn uses_here(&self, volume: VolumeId) -> bool {
         let own = self.member().and_then(|me| self.uses.get(&NodeId(me.nodeid)));
