@@ -91,9 +91,4 @@ impl Original {
             _ => None,
         }
     }
-
-    /// Is this node in the control CPG, as far as we have seen?
-    pub(super) fn sees(&self, node: NodeId) -> bool {
-        self.control.contains(&node)
-    }
 }
