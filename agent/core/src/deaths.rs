@@ -27,6 +27,9 @@ pub const CONTROL_AGAIN_MS: u64 = 5_000;
 /// dlm_controld has noticed the loss of corosync by then; it needs some milliseconds.
 pub const DESERTED_AFTER_MS: u64 = 1_000;
 
+/// Why a death waits whose node has mounted since.
+pub const USED_AGAIN: &str = "it uses volumes again: unmount them there";
+
 /// A node that died while it used volumes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Death {
@@ -284,7 +287,7 @@ impl Agent {
             true => match self.lower_levels_recovered(*node) {
                 Err(wait) => wait,
                 Ok(()) if self.is_used_again(*node, &self.shared_with(death)) => {
-                    Wait::Buries { node: *node, why: "it uses volumes again: unmount them there".into() }
+                    Wait::Buries { node: *node, why: USED_AGAIN.into() }
                 }
                 Ok(()) => Wait::Buries { node: *node, why: self.control.why.clone() },
             },

@@ -8,6 +8,8 @@ use crate::sim::agenda::{Micros, SECOND};
 use crate::sim::cluster::{MountOutcome, Tool, address};
 use crate::sim::host::Host;
 use agent_core::Agent;
+use agent_core::deaths::USED_AGAIN;
+use agent_core::policy::Fence;
 use agent_core::refusal::Refusal;
 use agent_core::table::Standing;
 use agent_core::wait::Wait;
@@ -80,6 +82,18 @@ impl Run<'_> {
         }
     }
 
+    /// What the status of such a node asks for. Without a fence gate nobody ends a node that is out of the ring; when it is
+    /// back, one that it has still to write DOWN for may have been let in by the others, and have mounted.
+    fn unmount_if_used_again(&mut self, node: u32) {
+        let host = self.cluster.hosts.get(&node).filter(|host| host.policy.fence == Fence::None);
+        let waits = host.and_then(Host::agent).into_iter().flat_map(Agent::waits);
+        let used_again = waits.filter_map(|standing| match &standing.wait {
+            Wait::Buries { node: dead, why } if why.starts_with(USED_AGAIN) => Some(dead.0),
+            _ => None,
+        });
+        used_again.collect::<Vec<_>>().into_iter().for_each(|dead| self.cluster.tool_umounts(dead));
+    }
+
     /// init restarts what has ended; a daemon that was asked to end may do so.
     fn restart(&mut self) {
         if self.cluster.now() < self.next_look {
@@ -89,6 +103,7 @@ impl Run<'_> {
         for node in 1..=self.plan.nodes {
             // A fence device may have turned it off at last, and corosync may have ended under its volumes.
             self.restart_if_deserted(node);
+            self.unmount_if_used_again(node);
             self.cluster.power_on(node);
             match self.cluster.agent(node) {
                 Some(agent) if says_unfit(agent) => self.cluster.look(node), // what was refused once may be read now
