@@ -80,6 +80,8 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         "crash" => cluster.crash_all(&args[0].split(',').map(|n| n.parse().expect("a node")).collect::<Vec<_>>()),
         "boot" => cluster.boot(number(0)),
         "blink" => cluster.blink(number(0)),
+        // lapse 2 1: node 2's corosync restarts under its daemon; node 1 stands still
+        "lapse" => cluster.lapse(number(0), number(1)),
         // Daemons that start from here on leave for clients that die.
         "policy-leave" => {
             cluster.settings = |me| Settings { on_client_death: OnClientDeath::Leave, ..Settings::libgroup(me) };

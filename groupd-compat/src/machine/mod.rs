@@ -125,6 +125,9 @@ pub struct Machine {
     seen_control: bool,
     /// Nodes that joined the control CPG by a merge, until the ring stands.
     merging: BTreeSet<NodeId>,
+    /// Daemons whose end a group's CPG has shown, and the control CPG has not.
+    #[serde(default)]
+    doubted: BTreeSet<Member>,
     killed_self: bool,
     /// Groups that something happened to.
     busy: BTreeSet<CpgId>,
@@ -148,6 +151,7 @@ impl Machine {
             last_cpg: CpgId::CONTROL.0,
             seen_control: false,
             merging: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             killed_self: false,
             busy: BTreeSet::new(),
             gated: BTreeSet::new(),
@@ -228,6 +232,7 @@ impl Machine {
         if cpg != CpgId::CONTROL || !self.node.control.is_daemon(from) {
             return fx.notice(Notice::Forged { from });
         }
+        self.lives_again(from, fx);
         match message {
             Message::Step { step, key, global_id, id } => {
                 let Some(&cpg) = self.index.get(&key) else { return };

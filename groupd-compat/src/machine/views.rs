@@ -51,6 +51,7 @@ impl Machine {
                 continue;
             }
             self.node.control.remove(member.node, reason);
+            self.doubted.remove(&member);
             self.merging.remove(&member.node);
             let node = member.node;
             match reason {
@@ -144,6 +145,9 @@ impl Machine {
 
     /// A view change of a group takes effect. Joins come before leaves.
     fn view_taken(&mut self, cpg: CpgId, change: &ViewChange, fx: &mut Effects) {
+        for &(member, _) in &change.joined {
+            self.lives_again(member, fx);
+        }
         let Some(group) = self.groups.get_mut(&cpg) else { return };
         let mut count = change.nodes() - change.joined.len().min(change.nodes());
         for &(member, reason) in &change.joined {
@@ -163,10 +167,25 @@ impl Machine {
                 Reason::Leave | Reason::Join | Reason::NodeUp => {
                     group.leave_came(member, change.nodes(), &mut self.node);
                 }
-                Reason::NodeDown | Reason::ProcDown => group.daemon_gone(member, &mut self.node),
+                Reason::NodeDown | Reason::ProcDown => {
+                    if group.members.contains(&member) && self.node.control.is_daemon(member) {
+                        self.doubted.insert(member);
+                    }
+                    group.daemon_gone(member, &mut self.node);
+                }
             }
         }
         self.busy.insert(cpg);
+    }
+
+    /// A daemon speaks or joins a group, after a group has shown its end: that was the end of what it was before. Its corosync
+    /// has restarted under it, and the control CPG, where it is back as the same process, showed neither. What it was in has to
+    /// recover as from a daemon that ends (deviation B30).
+    pub(crate) fn lives_again(&mut self, member: Member, fx: &mut Effects) {
+        if self.doubted.remove(&member) {
+            self.open_recovery_set(member.node, Reason::ProcDown, fx);
+            self.node_down(member);
+        }
     }
 
     pub(crate) fn join_failed(&mut self, cpg: CpgId, fx: &mut Effects) {
