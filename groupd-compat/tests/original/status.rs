@@ -3,7 +3,6 @@
 use super::Original;
 use super::group::{App, Change, Group};
 use groupd_compat::event_id::{Cause, Phase};
-use groupd_compat::ids::NodeId;
 use groupd_compat::machine::{GroupStatus, Mode, Status, Wait};
 use groupd_compat::records::{GroupRecord, RecordChange};
 use groupd_compat::verbs::Query;
