@@ -4,6 +4,7 @@ import os
 import time
 
 from .. import net
+from ..errors import LabError
 from ..settings import cluster_address
 from .programs import AGENT, CLIENT, CONT, COROSYNC, KILL, STOP, TERM, TOOLS
 
@@ -149,9 +150,22 @@ def released(name):
 
 def continued(name):
     def undo(faults, where):
-        faults.programs.signal(where[0], name, CONT)
-        faults.release(where[0], name)
+        try:
+            again(lambda: faults.programs.signal(where[0], name, CONT))
+        finally:
+            faults.release(where[0], name)
     return undo
+
+
+def again(todo, times=3):
+    """A busy guest may not answer in time."""
+    for left in reversed(range(times)):
+        try:
+            return todo()
+        except LabError:
+            if not left:
+                raise
+    return None
 
 
 FAULTS = {
