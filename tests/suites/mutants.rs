@@ -48,7 +48,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::LiveIsNotTold, &["all_comes_to_rest"], 5000),
     (Bug::QuorumIsNotAsked, &["nothing_is_written_without_quorum"], 50),
     (Bug::OldestTableWins, &["every_change_has_a_later_version"], 50),
-    (Bug::TableBeforeKernel, &["all_comes_to_rest"], 1500),
+    (Bug::TableBeforeKernel, &["all_comes_to_rest"], 5000),
     (
         Bug::WhoHasAnEntryIsIn,
         &[
