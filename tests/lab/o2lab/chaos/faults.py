@@ -108,6 +108,13 @@ class Faults:
         words = ["ip", "neigh", "del", cluster_address(listener), "dev", "cluster"]
         self.lab.remote.call(speaker, words, COMMAND_S)
 
+    def hear_both(self, one, other):
+        """A node that is off does not answer, and has forgotten it; the other has not."""
+        try:
+            again(lambda: self.hear(one, other))
+        finally:
+            again(lambda: self.hear(other, one))
+
     def cut(self, sides):
         self.lab.partition(*map(list, sides))
         return True
@@ -186,7 +193,7 @@ FAULTS = {
     "one-way": (lambda faults, where: faults.deafen(where[1], where[0]),
                 lambda faults, where: faults.hear(where[1], where[0])),
     "apart": (lambda faults, where: all([faults.deafen(*where), faults.deafen(*where[::-1])]),
-              lambda faults, where: (faults.hear(*where), faults.hear(*where[::-1]))),
+              lambda faults, where: faults.hear_both(*where)),
     "partition": (Faults.cut, lambda faults, where: faults.lab.heal()),
     "kernel-refuses": (lambda faults, where: faults.write(where[0], "faults", REFUSALS),
                        lambda faults, where: faults.write(where[0], "faults", "")),
