@@ -3,10 +3,12 @@
 Such a program takes its lab down when it ends. One that was killed cannot: the next one that starts finds what it left
 and takes that down first. A lab that a person brought up with `lab up` belongs to nobody, and is never touched.
 """
+import fcntl
 import os
 import re
 
 from . import nodes
+from .errors import LabError
 from .lab import Lab
 from .settings import lab_folder
 
@@ -30,12 +32,22 @@ def is_gone(owner):
 
 
 def sweep():
-    """Takes down the labs whose owners are gone."""
+    """Takes down the labs whose owners are gone. One at a time: programs that start together find the same ones."""
     folder, prefix = os.path.split(lab_folder("", {"TMPDIR": os.environ.get("TMPDIR", "/tmp")}))
-    for entry in sorted(os.listdir(folder)):
-        if re.match(re.escape(prefix) + ".", entry):
-            left = Lab(entry[len(prefix):])
-            if left.state.folder == os.path.join(folder, entry) and left.state.exists():
-                owner = left.state.facts.get("owner")
-                if owner and is_gone(owner):
-                    left.down()
+    with open(os.path.join(folder, prefix.rstrip("-") + ".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for entry in sorted(os.listdir(folder)):
+            if re.match(re.escape(prefix) + ".", entry):
+                sweep_one(Lab(entry[len(prefix):]), os.path.join(folder, entry))
+
+
+def sweep_one(left, folder):
+    """With LAB_DIR set, every name is that folder's: what lies elsewhere is left alone."""
+    if left.state.folder != folder or not left.state.exists():
+        return
+    try:
+        owner = left.state.facts.get("owner")
+    except LabError:
+        return          # whoever owns it has just taken it down
+    if owner and is_gone(owner):
+        left.down()
