@@ -161,7 +161,8 @@ fn noticed(notice: &Notice) -> String {
         Notice::NodeJoined { node } => format!("< node {node} joined"),
         Notice::NodeLeft { node, how } => format!("< node {node} went: {how}"),
         Notice::Ghosts { members } => {
-            format!("< ghosts: {}", members.iter().map(|m| m.nodeid.to_string()).collect::<Vec<_>>().join(" "))
+            let named = members.iter().map(|member| format!("node {} (pid {})", member.nodeid, member.pid));
+            format!("< ghosts: {}", named.collect::<Vec<_>>().join(", "))
         }
         Notice::Table { step, change } => format!(". table {step}: {change}"),
         Notice::Ready => ". ready".into(),

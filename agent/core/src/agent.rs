@@ -172,7 +172,7 @@ pub struct Counters {
     pub stale: u64,
     /// Messages that could not be read.
     pub undecodable: u64,
-    /// Members listed whose node was not in the ring.
+    /// Members listed that were gone.
     pub ghosts: u64,
     /// Operations handed to the kernel.
     pub kernel_ops: u64,
@@ -327,6 +327,9 @@ impl Agent {
     }
 
     fn member_left(&mut self, member: Member, reason: Reason, fx: &mut Effects) {
+        if self.view.is_left_out(member) {
+            return; // corosync forgets a ghost: not the end of the agent there
+        }
         let node = NodeId(member.nodeid);
         self.seen_since.insert(node, self.now);
         let said_goodbye = self.left.contains(&node);
@@ -357,11 +360,7 @@ impl Agent {
         self.silent_nodes_died(&nodes);
         self.left.retain(|node| nodes.contains(node));
         self.view.ring_changed(ring, nodes);
-        let ghosts = self.view.ghosts();
-        if !ghosts.is_empty() {
-            self.counters.ghosts += ghosts.len() as u64;
-            fx.notice(Notice::Ghosts { members: ghosts });
-        }
+        self.tell_ghosts(self.view.ghosts(), fx);
         self.new_view();
         for (from, message) in std::mem::take(&mut self.exchange.early) {
             self.delivered(from, message, fx);
@@ -375,7 +374,7 @@ impl Agent {
     }
 
     /// Everything that was said in the view before counts no more.
-    fn new_view(&mut self) {
+    pub(crate) fn new_view(&mut self) {
         self.counters.views += 1;
         self.remember_view();
         if !planted!(OldViewStands) {

@@ -62,6 +62,7 @@ impl Agent {
             self.exchange.early.push((from, message));
             return;
         }
+        self.find_ghosts(from, &message.view, fx);
         let listed = message.view.members.iter().any(|(member, _)| *member == from);
         if !listed || !self.view.is_named_by(&message.view, &self.exchange.nonces) {
             self.counters.stale += 1;

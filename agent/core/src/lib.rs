@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`event`], [`effect`] | everything that can happen, everything we can ask for |
 //! | [`agent`] | one match that routes; the state |
-//! | [`view`] | CPG views, ring ids and quorum → who is here |
+//! | [`view`], `ghosts` | CPG views, ring ids and quorum → who is here |
 //! | `exchange` | a view begins with everybody's Hello |
 //! | [`merge`] | the Hellos → what all hold in common, and the verdict on each |
 //! | [`table`], [`step`] | the agreed node table; add and remove as steps of all members |
@@ -53,6 +53,7 @@ pub mod deaths;
 pub mod effect;
 pub mod event;
 mod exchange;
+mod ghosts;
 mod hearsay;
 pub mod identity;
 pub mod ids;

@@ -22,7 +22,7 @@ pub enum Notice {
     NodeJoined { node: NodeId },
     /// A node's agent went, and how.
     NodeLeft { node: NodeId, how: String },
-    /// corosync lists members whose node is not in the ring.
+    /// corosync lists members that are gone: nobody waits for them.
     Ghosts { members: BTreeSet<Member> },
     /// The agreed table changed.
     Table { step: u64, change: String },

@@ -24,6 +24,8 @@ macro_rules! bugs {
 bugs![
     /// Members whose node is not in the ring are waited for.
     GhostsAreLive,
+    /// Who is not named by those who have not heard of it yet is a ghost.
+    NewcomersAreGhosts,
     /// Quorum of an earlier ring counts.
     QuorumOfAnyRing,
     /// A ring without quorum counts as one with it.

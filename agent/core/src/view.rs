@@ -7,8 +7,18 @@
 //! * **open**: we are in the list and the ring of it is known. Messages of it can be told from others.
 //! * **settled**: quorum has spoken about the same ring. Only now may anything be decided.
 //!
-//! and before the first, nothing. A member whose node is not in the ring is a ghost: corosync before
-//! 2ab885ab keeps it in the list for ever when a node dies while it merges. Nobody waits for a ghost.
+//! and before the first, nothing.
+//!
+//! Nobody waits for a ghost. corosync before 2ab885ab keeps in its list, until a ring changes, what a node had that went
+//! while rings were being merged, on those nodes only that had its join list. Such a member is known
+//!
+//! * by the ring, if its node is not in it;
+//! * by its *name*, if its node is back: corosync tells all nodes of a ring the same, so whoever names this very ring
+//!   without a member that has been listed here since the ring began says that it is none. All nodes get that message
+//!   at one place of the order. What a node says of itself it has from its own corosync, which takes its own processes
+//!   from nobody, so the first word of its agent is enough.
+//!
+//! Two living processes of one node are in both lists, and neither is ever taken for a ghost.
 
 use crate::event::{Reason, ViewChange};
 use crate::ids::{Member, NodeId, RingId};
@@ -25,6 +35,12 @@ pub struct View {
     ring_nodes: BTreeSet<NodeId>,
     ring_follows: bool,
     quorum: Option<(RingId, bool)>,
+    /// Who joined since the ring stands: who speaks of this ring may not have heard of it yet.
+    #[serde(default)]
+    newcomers: BTreeSet<Member>,
+    /// Listed here since the ring began, and by whom they were left out.
+    #[serde(default, with = "crate::pairs")]
+    left_out: BTreeMap<Member, BTreeSet<Member>>,
 }
 
 impl View {
@@ -37,6 +53,8 @@ impl View {
     /// Takes a confchg. A loss or return of nodes is followed by the ring it belongs to.
     pub fn change(&mut self, change: &ViewChange) {
         self.listed.clone_from(&change.members);
+        self.newcomers.extend(change.joined.iter().map(|(member, _)| *member));
+        self.left_out.retain(|member, _| change.members.contains(member) && !self.newcomers.contains(member));
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
         if change.left.iter().chain(&change.joined).any(of_nodes) {
             self.ring_follows = true;
@@ -48,6 +66,42 @@ impl View {
         self.ring = Some(ring);
         self.ring_nodes = nodes;
         self.ring_follows = false;
+        self.newcomers.clear();
+        self.left_out.clear();
+    }
+
+    /// Takes the name that a member has for this ring. Returns whether it shows who is a ghost, or is none.
+    ///
+    /// A ghost whose process has come to be is not announced where it is listed: then its own word counts, and that of
+    /// those who left it out before.
+    pub fn compare(&mut self, from: Member, tag: &ViewTag) -> bool {
+        let names = |member: Member| tag.members.iter().any(|(named, _)| *named == member);
+        // Who does not name us had not heard of our own join, nor perhaps of others before it.
+        let speaks_of_it = self.is_open() && Some(tag.ring) == self.ring && self.me.is_some_and(names) && names(from);
+        if !speaks_of_it {
+            return false;
+        }
+        let before: Vec<Member> = self.left_out.keys().copied().collect();
+        let newcomers = &mut self.newcomers;
+        self.left_out.retain(|ghost, by| {
+            let is_there = *ghost == from || by.contains(&from) && names(*ghost);
+            if is_there {
+                newcomers.insert(*ghost);
+            }
+            !is_there
+        });
+        let in_ring = |member: &&Member| self.ring_nodes.contains(&NodeId(member.nodeid));
+        let is_old = |member: &&Member| !newcomers.contains(member) || planted!(NewcomersAreGhosts);
+        for member in self.listed.iter().filter(in_ring).filter(is_old).filter(|member| !names(**member)) {
+            self.left_out.entry(*member).or_default().insert(from);
+        }
+        !self.left_out.keys().eq(&before)
+    }
+
+    /// Whether others of this ring do not have this member: it is not its node's agent.
+    #[must_use]
+    pub fn is_left_out(&self, member: Member) -> bool {
+        self.left_out.contains_key(&member)
     }
 
     /// Takes a quorum callback. Returns whether anything is new.
@@ -58,20 +112,24 @@ impl View {
         changed
     }
 
-    /// Members whose node is in the ring.
+    /// Members that are no ghosts.
     #[must_use]
     pub fn live(&self) -> BTreeSet<Member> {
-        let live = |member: &Member| self.in_ring(NodeId(member.nodeid)) || planted!(GhostsAreLive);
+        let live = |member: &Member| !self.is_ghost(*member) || planted!(GhostsAreLive);
         self.listed.iter().copied().filter(live).collect()
     }
 
-    /// Members corosync lists although their node is not in the ring.
+    fn is_ghost(&self, member: Member) -> bool {
+        !self.in_ring(NodeId(member.nodeid)) || self.is_left_out(member)
+    }
+
+    /// Members corosync lists although they are gone: their node is not in the ring, or is without them.
     #[must_use]
     pub fn ghosts(&self) -> BTreeSet<Member> {
         if !self.is_open() {
             return BTreeSet::new();
         }
-        self.listed.iter().copied().filter(|member| !self.in_ring(NodeId(member.nodeid))).collect()
+        self.listed.iter().copied().filter(|member| self.is_ghost(*member)).collect()
     }
 
     /// Whether corosync has this node in its ring, with or without an agent.
@@ -196,6 +254,36 @@ mod tests {
         view.ring_changed(RING, nodes(&[1]));
         assert_eq!(view.ghosts(), BTreeSet::from([member(3)]));
         assert_eq!(view.live(), BTreeSet::from([member(1)]));
+    }
+
+    #[test]
+    fn who_is_left_out_by_another_of_the_ring_is_a_ghost_until_its_own_word() {
+        let (old, new) = (Member { nodeid: 3, pid: 7 }, member(3));
+        let mut view = View::of(member(1));
+        view.change(&joined(&[1, 2, 3], Reason::NodeUp));
+        let all = view.listed.iter().copied().chain([old]).collect();
+        view.change(&ViewChange { members: all, joined: vec![(old, Reason::NodeUp)], left: vec![] });
+        view.ring_changed(RING, nodes(&[1, 2, 3]));
+        let tag = |of: &[Member]| ViewTag { ring: RING, members: of.iter().map(|it| (*it, 0)).collect() };
+        let others = tag(&[member(1), member(2), new]);
+        assert!(!view.compare(member(2), &ViewTag { ring: RingId { nodeid: 1, seq: 4 }, ..others.clone() }));
+        assert!(!view.compare(member(2), &tag(&[member(2), new])), "it has not heard of us");
+        assert!(view.compare(new, &others) && !view.compare(member(2), &others));
+        assert_eq!((view.ghosts(), view.is_named_by(&others, &BTreeMap::new())), (BTreeSet::from([old]), true));
+        assert!(view.compare(old, &tag(&[member(1), member(2), old, new])));
+        assert!(!view.compare(member(2), &others) && view.ghosts().is_empty());
+    }
+
+    #[test]
+    fn who_joins_is_no_ghost_for_those_who_speak_before_they_hear_of_it() {
+        let mut view = View::of(member(1));
+        view.change(&joined(&[1, 2], Reason::NodeUp));
+        view.ring_changed(RING, nodes(&[1, 2]));
+        let before = ViewTag { ring: RING, members: vec![(member(1), 0), (member(2), 0)] };
+        let second = Member { nodeid: 2, pid: 7 };
+        let members = BTreeSet::from([member(1), member(2), second]);
+        view.change(&ViewChange { members, joined: vec![(second, Reason::Join)], left: vec![] });
+        assert!(!view.compare(member(2), &before) && view.ghosts().is_empty());
     }
 
     #[test]

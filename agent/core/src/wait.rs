@@ -147,11 +147,11 @@ impl Wait {
                 "start the missing nodes, or see corosync-quorumtool -s; nothing is changed without quorum".into()
             }
             Wait::Hello { from } if are_two_of_one_node(from) => {
-                "two processes of one node: if one of them has ended, corosync lists a ghost, until a node comes or goes: restart corosync on a node where nothing is mounted"
+                "two processes of one node, and o2cpgd of that node has not spoken: if one of them has ended, its first message shows it; see o2cpg status on that node"
                     .into()
             }
             Wait::Hello { .. } => {
-                "if that pid is o2cpgd, see o2cpg status on that node; any other program in the group has to be ended"
+                "if that pid is o2cpgd, see o2cpg status on that node; if there is no such process, start o2cpgd there; any other program in the group has to be ended"
                     .into()
             }
             Wait::Answers { .. } => "see o2cpg status on the node that is missing".into(),
@@ -262,10 +262,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_node_that_is_listed_twice_one_may_be_a_ghost() {
+    fn of_a_node_that_is_listed_twice_one_may_have_ended() {
         let wait =
             |pids: &[u32]| Wait::Hello { from: pids.iter().map(|pid| Member { nodeid: 3, pid: *pid }).collect() };
-        assert!(wait(&[3001, 3002]).fix().contains("ghost"));
-        assert!(!wait(&[3001]).fix().contains("ghost"));
+        assert!(wait(&[3001, 3002]).fix().contains("two processes"));
+        assert!(!wait(&[3001]).fix().contains("two processes"));
     }
 }

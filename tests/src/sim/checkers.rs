@@ -113,6 +113,7 @@ impl Ledger {
                     nothing_is_written_without_quorum,
                     a_message_of_another_view_changes_nothing,
                     nobody_waits_for_a_ghost,
+                    nobody_who_is_there_is_taken_for_a_ghost,
                     a_clean_departure_had_a_goodbye,
                     a_pinned_daemon_stays,
                     every_request_is_answered_once,
@@ -369,12 +370,21 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
 fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     for standing in seen.agent.waits() {
         let (Wait::Hello { from } | Wait::Answers { from, .. }) = &standing.wait else { continue };
-        let is_ghost = |member: &&Member| seen.told.is_open() && !seen.told.nodes.contains(&NodeId(member.nodeid));
-        if let Some(ghost) = from.iter().find(is_ghost) {
+        if let Some(ghost) = from.iter().find(|member| seen.told.is_ghost(**member)) {
             return Err(format!("n{}: {}, {ghost} is a ghost", seen.node, standing.wait));
         }
     }
     Ok(())
+}
+
+/// S8. Who is out of the ring may be alive; of who is in it, its own corosync knows best.
+fn nobody_who_is_there_is_taken_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let view = seen.agent.view();
+    let is_there = |ghost: &&Member| view.in_ring(NodeId(ghost.nodeid)) && seen.cluster.corosync.lists_its_own(**ghost);
+    match view.ghosts().iter().find(is_there) {
+        Some(ghost) => Err(format!("n{}: {ghost}", seen.node)),
+        None => Ok(()),
+    }
 }
 
 /// S4: PROCDOWN is never counted as clean, nor a LEAVE without the word.

@@ -299,6 +299,13 @@ impl Corosync {
         self.nodes.get(&node).is_some_and(|node| node.up)
     }
 
+    /// Whether the process is in a group, by the corosync of its own node.
+    #[must_use]
+    pub fn lists_its_own(&self, member: Member) -> bool {
+        let node = self.nodes.get(&member.nodeid).filter(|node| node.up);
+        node.is_some_and(|node| node.processes.iter().any(|(_, listed)| *listed == member))
+    }
+
     /// Whether the node is between a new ring and its activation.
     #[must_use]
     pub fn is_syncing(&self, node: u32) -> bool {

@@ -21,6 +21,9 @@ pub(super) struct Told {
     pub(super) ring: Option<RingId>,
     pub(super) nodes: BTreeSet<NodeId>,
     ring_follows: bool,
+    /// Who came since the ring stands, and who was left out by others of it: by whom.
+    newcomers: BTreeSet<Member>,
+    left_out: BTreeSet<(Member, Member)>,
     quorum: Option<(RingId, bool)>,
     /// Volumes are mounted here, as it was told.
     pub(super) mounted: bool,
@@ -68,6 +71,8 @@ impl Told {
                 self.nodes.clone_from(nodes);
                 self.lives.retain(|node, _| nodes.contains(node));
                 (self.ring_follows, self.slept, self.quiet) = (false, false, false);
+                self.newcomers.clear();
+                self.left_out.clear();
             }
             Event::QuorumChanged { ring, quorate } => self.quorum = Some((*ring, *quorate)),
             Event::Delivered { from, body: Ok(message) } => self.delivered(*from, message, now),
@@ -152,6 +157,10 @@ impl Told {
 
     fn view_changed(&mut self, change: &ViewChange) {
         self.listed.clone_from(&change.members);
+        for (member, _) in change.joined.iter().chain(&change.left) {
+            self.left_out.retain(|(ghost, _)| ghost != member);
+        }
+        self.newcomers.extend(change.joined.iter().map(|(member, _)| *member));
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
         self.ring_follows |= change.left.iter().chain(&change.joined).any(of_nodes);
         // Whether it is the same boot that comes back is not known before it says Hello; who leaves has nothing mounted.
@@ -160,7 +169,36 @@ impl Told {
         (self.slept, self.quiet) = (false, false);
     }
 
+    /// A ring is one list: who has been in ours since it began, and is not in that of another, is a ghost.
+    fn compare(&mut self, from: Member, tag: &ViewTag) {
+        let names = |member: &Member| tag.members.iter().any(|(named, _)| named == member);
+        if !self.is_open() || Some(tag.ring) != self.ring || !names(&from) || !self.me.is_some_and(|me| names(&me)) {
+            return;
+        }
+        for member in self.listed.clone().difference(&self.newcomers.clone()) {
+            let was_left_out = self.left_out.contains(&(*member, from)) || *member == from && self.is_left_out(from);
+            match names(member) {
+                false => _ = self.left_out.insert((*member, from)),
+                true if was_left_out => {
+                    self.newcomers.insert(*member);
+                    self.left_out.retain(|(ghost, _)| ghost != member);
+                }
+                true => {}
+            }
+        }
+    }
+
+    fn is_left_out(&self, member: Member) -> bool {
+        self.left_out.iter().any(|(ghost, _)| *ghost == member)
+    }
+
+    /// It is listed, and not to be waited for.
+    pub(super) fn is_ghost(&self, member: Member) -> bool {
+        self.is_open() && (!self.nodes.contains(&NodeId(member.nodeid)) || self.is_left_out(member))
+    }
+
     fn delivered(&mut self, from: Member, message: &Message, now: Micros) {
+        self.compare(from, &message.view);
         let node = NodeId(from.nodeid);
         let counts = self.is_named_by(&message.view);
         match &message.body {
@@ -190,9 +228,10 @@ impl Told {
         self.is_open() && self.quorum == self.ring.map(|ring| (ring, true))
     }
 
-    /// Members whose node is in the ring.
+    /// Members that are no ghosts.
     pub(super) fn live(&self) -> impl Iterator<Item = Member> + '_ {
-        self.listed.iter().copied().filter(|member| self.nodes.contains(&NodeId(member.nodeid)))
+        let in_ring = |member: &Member| self.nodes.contains(&NodeId(member.nodeid)) && !self.is_left_out(*member);
+        self.listed.iter().copied().filter(in_ring)
     }
 
     /// Whether the node is in the ring and has no agent in the group.
