@@ -80,6 +80,11 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         "crash" => cluster.crash_all(&args[0].split(',').map(|n| n.parse().expect("a node")).collect::<Vec<_>>()),
         "boot" => cluster.boot(number(0)),
         "blink" => cluster.blink(number(0)),
+        // haunt 2 control 1:alpha: node 2 restarts, and its daemon stays listed there
+        "haunt" => {
+            let names: Vec<Vec<u8>> = args[1..].iter().map(|cpg| cpg_name(cpg)).collect();
+            cluster.haunt(number(0), &names);
+        }
         // lapse 2 1: node 2's corosync restarts under its daemon; node 1 stands still
         "lapse" => cluster.lapse(number(0), number(1)),
         // Daemons that start from here on leave for clients that die.
@@ -106,17 +111,15 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         "steps" => (0..number(1)).for_each(|_| _ = cluster.step_of(number(0))),
         // take 3 1:alpha 2: the next two callbacks of one handle, before all that came earlier on others
         "take" => {
-            let cpg =
-                if args[1] == "control" { "groupd\0".to_owned() } else { format!("{}_{}\0", group(1).0, group(1).1) };
-            let handle = cluster.handle_of(number(0), cpg.as_bytes()).expect("a handle");
-            (0..number(2)).for_each(|_| assert!(cluster.step_at(number(0), handle), "nothing on {cpg}"));
+            let cpg = cpg_name(args[1]);
+            let handle = cluster.handle_of(number(0), &cpg).expect("a handle");
+            (0..number(2)).for_each(|_| assert!(cluster.step_at(number(0), handle), "nothing on {}", args[1]));
         }
         // From here on each departure of a daemon that ends is ordered when told: depart 2 control, depart 2 1:alpha
         "ragged" => cluster.ragged = true,
         "depart" => {
-            let cpg =
-                if args[1] == "control" { "groupd\0".to_owned() } else { format!("{}_{}\0", group(1).0, group(1).1) };
-            assert!(cluster.depart_from(number(0), cpg.as_bytes()), "nobody departs from {cpg}");
+            let cpg = cpg_name(args[1]);
+            assert!(cluster.depart_from(number(0), &cpg), "nobody departs from {}", args[1]);
         }
         "revive" => cluster.revive(number(0)),
         "waits" => {
@@ -125,6 +128,12 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         }
         other => panic!("command {other:?}"),
     }
+}
+
+/// `control`, or `1:alpha` for the CPG of that group.
+fn cpg_name(word: &str) -> Vec<u8> {
+    let name = if word == "control" { "groupd".to_owned() } else { word.replace(':', "_") };
+    [name.as_bytes(), b"\0"].concat()
 }
 
 #[test]

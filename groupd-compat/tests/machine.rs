@@ -363,3 +363,47 @@ fn what_has_not_recovered_below_a_level_is_known() {
     cluster.settle();
     assert_eq!(open(&cluster), (true, vec![], None));
 }
+
+/// A version as every daemon says it when somebody joins, from this process of a node.
+fn version_of(from: Member) -> Event {
+    let version = Version { node: from.node, generation: 3, mode: 2, compat: 1, groups: 0 };
+    Event::Delivered { cpg: CpgId::CONTROL, from, body: Ok(Message::Version(version)) }
+}
+
+/// Another process of node 2 is in the control CPG beside its daemon.
+const BESIDE: Member = Member { node: NodeId(2), pid: 4711 };
+
+fn with_another_beside_2() -> Bench {
+    let mut bench = alone_in_alpha();
+    let (mut members, joined) = (view(&[1, 2], &[], &[]).members, vec![(BESIDE, Reason::Join)]);
+    members.push(BESIDE);
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, ViewChange { members, left: vec![], joined }));
+    bench
+}
+
+#[test]
+fn a_daemon_that_speaks_keeps_its_place() {
+    let mut bench = with_another_beside_2();
+    assert_eq!(bench.feed(version_of(member(2))), []);
+    assert_eq!(bench.feed(version_of(BESIDE)), [Effect::Notice(Notice::Forged { from: BESIDE })]);
+}
+
+#[test]
+fn a_silent_daemon_is_a_ghost_when_another_of_its_node_speaks() {
+    let mut bench = with_another_beside_2();
+    let id = join_of(2, 2);
+    let step = Message::Step { step: Step::Stopped, key: alpha(), global_id: GlobalId(0), id };
+    let early = bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: BESIDE, body: Ok(step) });
+    assert_eq!(early, [Effect::Notice(Notice::Forged { from: BESIDE })], "no step before a version");
+    assert_eq!(bench.feed(version_of(BESIDE)), [Effect::Notice(Notice::Ghost { ghost: member(2) })]);
+    assert_eq!(bench.feed(version_of(BESIDE)), []);
+    assert_eq!(bench.feed(version_of(member(2))), [Effect::Notice(Notice::Forged { from: member(2) })]);
+}
+
+#[test]
+fn a_daemon_outside_the_ring_is_a_ghost() {
+    let mut bench = alone_in_alpha();
+    let ring = RingId { representative: 1, seq: 8 };
+    let told = bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1)] });
+    assert_eq!(told, [Effect::Notice(Notice::Ghost { ghost: member(2) })]);
+}

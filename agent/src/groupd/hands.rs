@@ -230,6 +230,10 @@ impl Hands {
             Notice::Orphaned { group, client } => warn!(%group, %client, "the client of a group is gone"),
             Notice::BadMessage { from, error } => debug!(node = %from.node, pid = from.pid, %error, "bad message"),
             Notice::Forged { from } => debug!(node = %from.node, pid = from.pid, "a word of no daemon"),
+            Notice::Ghost { ghost } => warn!(
+                node = %ghost.node, pid = ghost.pid,
+                "corosync goes on listing a groupd that has ended; nobody waits for it"
+            ),
             Notice::Late { group, from } => debug!(%group, node = %from, "a step of a change that is over"),
             Notice::JoinFailed { group } => warn!(%group, "the group cannot be joined"),
             Notice::WideNodeId { node } => warn!(%node, "ids of groups may repeat: node ids above 65535"),

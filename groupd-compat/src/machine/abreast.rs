@@ -63,7 +63,7 @@ impl Shown {
     fn is_due(&self, members: &[Member], control: &Control, ring: RingId) -> bool {
         let is_to_go = |&(member, reason): &(Member, Reason)| {
             let failed = matches!(reason, Reason::NodeDown | Reason::ProcDown);
-            failed && (control.is_daemon(member) || (members.contains(&member) && !control.has_lost(member)))
+            failed && (control.may_be_daemon(member) || (members.contains(&member) && !control.has_lost(member)))
         };
         let is_to_come = |&(it, reason): &(Member, Reason)| reason == Reason::NodeUp && !control.contains(it.node);
         match self {

@@ -29,6 +29,9 @@ pub(crate) struct Group {
     pub(crate) asked: bool,
     /// Members of its CPG, as far as its view changes have been seen.
     pub(crate) members: Vec<Member>,
+    /// Joins of processes whose node has a member that may be a ghost, with the count of each (deviation B31).
+    #[serde(default)]
+    pub(crate) beside: Vec<(Member, usize)>,
     /// Members that our client has been told, or will be with the next start.
     pub(crate) app: Vec<NodeId>,
     pub(crate) abreast: Abreast,
@@ -82,6 +85,7 @@ impl Group {
             kind,
             asked: false,
             members: Vec::new(),
+            beside: Vec::new(),
             app: Vec::new(),
             abreast: Abreast::default(),
             queue: VecDeque::new(),
@@ -189,14 +193,19 @@ impl Group {
         }
     }
 
+    /// Is another process of this one's node a member?
+    pub(crate) fn has_beside(&self, other: Member) -> bool {
+        self.members.iter().any(|member| member.node == other.node && *member != other)
+    }
+
     /// This daemon is gone. If its node was a member, that failure is queued, merged with one that is, or ends its
     /// leave. A join of the node's next daemon stays: its CPG may have shown that before (deviation B20).
     pub(crate) fn node_down(&mut self, gone: Member, node: &mut Node) {
         let dead = gone.node;
         self.members.retain(|&member| member != gone);
         self.queue.retain(|change| !change.ends_with(gone));
-        if !self.app.contains(&dead) {
-            return; // the group never knew it
+        if !self.app.contains(&dead) || self.has_beside(gone) {
+            return; // the group never knew it, or has another process of its node
         }
         match &mut self.current {
             Some(change) if change.is_own(Cause::Leave, dead) => {

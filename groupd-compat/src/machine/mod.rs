@@ -27,6 +27,7 @@ mod clients;
 mod effect;
 mod event;
 mod former;
+mod ghosts;
 mod group;
 mod modes;
 mod node;
@@ -211,7 +212,7 @@ impl Machine {
         }
     }
 
-    fn wake_gated(&mut self) {
+    pub(crate) fn wake_gated(&mut self) {
         self.busy.extend(&self.gated);
     }
 
@@ -229,7 +230,7 @@ impl Machine {
             let cpg = if cpg == CpgId::CONTROL { key.and_then(|key| self.index.get(&key).copied()) } else { Some(cpg) };
             return self.deliver_data(cpg, from.node, data, fx);
         }
-        if cpg != CpgId::CONTROL || !self.node.control.is_daemon(from) {
+        if cpg != CpgId::CONTROL || !self.is_believed(from, &message, fx) {
             return fx.notice(Notice::Forged { from });
         }
         self.lives_again(from, fx);

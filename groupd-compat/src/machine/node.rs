@@ -1,6 +1,7 @@
 //! What all groups of this node share.
 
 use super::event::Reason;
+use super::ghosts::Others;
 use super::quorum::Quorum;
 use super::recovery::{Failure, Recovery};
 use crate::ids::{EventNr, GlobalId, Member, NodeId};
@@ -27,6 +28,8 @@ pub(crate) struct Control {
     pub(crate) members: Vec<NodeId>,
     /// The first process of each node that was seen there: its daemon.
     daemons: BTreeMap<NodeId, u32>,
+    #[serde(default)]
+    pub(crate) others: Others,
     /// Of each node the last daemon that went, until a ring stands in which it cannot be.
     gone: BTreeMap<NodeId, Gone>,
 }
@@ -82,14 +85,32 @@ impl Control {
         self.daemons.contains_key(&node)
     }
 
+    /// A process is listed. Of each node the first is its daemon, but for ghosts.
     pub(crate) fn add(&mut self, member: Member) {
-        self.daemons.entry(member.node).or_insert(member.pid);
+        if self.others.is_ghost(member) {
+            return;
+        }
+        let daemon = *self.daemons.entry(member.node).or_insert(member.pid);
+        self.others.see(member, daemon);
         self.gone.retain(|&node, gone| (node, gone.pid) != (member.node, member.pid));
+    }
+
+    pub(crate) fn daemon_of(&self, node: NodeId) -> Option<Member> {
+        self.daemons.get(&node).map(|&pid| Member { node, pid })
+    }
+
+    pub(crate) fn daemons(&self) -> impl Iterator<Item = Member> {
+        self.daemons.iter().map(|(&node, &pid)| Member { node, pid })
     }
 
     /// Is this the daemon of its node? Another process of the same node is not.
     pub(crate) fn is_daemon(&self, member: Member) -> bool {
         self.daemons.get(&member.node) == Some(&member.pid)
+    }
+
+    /// Is this the daemon of its node, or may it turn out to be?
+    pub(crate) fn may_be_daemon(&self, member: Member) -> bool {
+        self.is_daemon(member) || self.others.is_beside(member)
     }
 
     /// Is this a daemon that has come and gone?
@@ -107,6 +128,14 @@ impl Control {
         let pid = self.daemons.remove(&node);
         let at_once = reason == Reason::NodeDown;
         self.gone.extend(pid.map(|pid| (node, Gone { pid, at_once })));
+    }
+
+    /// A process that was not believed went. It may be named elsewhere, too.
+    pub(crate) fn remove_other(&mut self, member: Member, reason: Reason) {
+        if self.others.forget(member) {
+            let gone = Gone { pid: member.pid, at_once: reason == Reason::NodeDown };
+            self.gone.entry(member.node).or_insert(gone);
+        }
     }
 
     /// All that happened before this ring of these nodes has been shown, here and in the groups.

@@ -31,8 +31,8 @@ impl Machine {
         }
         let came_up = change.joined.iter().filter(|(_, reason)| *reason == Reason::NodeUp);
         self.merging.extend(came_up.map(|(member, _)| member.node));
-        for &(Member { node, .. }, reason) in &failed {
-            self.open_recovery_set(node, reason, fx);
+        for &(member, reason) in &failed {
+            self.open_recovery_set(member, reason, fx);
         }
         for (gone, _) in failed {
             self.node_down(gone);
@@ -48,6 +48,7 @@ impl Machine {
         let mut failed = Vec::new();
         for &(member, reason) in &change.left {
             if !self.node.control.is_daemon(member) {
+                self.node.control.remove_other(member, reason);
                 continue;
             }
             self.node.control.remove(member.node, reason);
@@ -62,20 +63,26 @@ impl Machine {
                 Reason::Leave | Reason::Join | Reason::NodeUp => {}
             }
         }
+        for &(member, _) in &change.joined {
+            self.node.control.others.forget(member); // it is back, whatever it was
+        }
+        self.node.control.meet_us(self.node.me, change);
         change.members.iter().for_each(|&member| self.node.control.add(member));
         self.node.control.members.clear();
         for Member { node, .. } in &change.members {
-            if !self.node.control.members.contains(node) {
+            if self.node.control.contains(*node) && !self.node.control.members.contains(node) {
                 self.node.control.members.push(*node);
             }
         }
         failed
     }
 
-    /// Remembers which of our groups must recover together. A daemon that ends while its node lives leaves
-    /// its clients running with stale knowledge: its node is killed, once by every survivor that shares a group.
-    fn open_recovery_set(&mut self, node: NodeId, reason: Reason, fx: &mut Effects) {
-        let shared = self.groups.values().filter(|group| group.app.contains(&node));
+    /// Remembers which of our groups must recover together: those that had this daemon, and not another process of its node
+    /// beside it. A daemon that ends while its node lives leaves its clients running with stale knowledge: its node is killed,
+    /// once by every survivor that shares a group.
+    pub(crate) fn open_recovery_set(&mut self, gone: Member, reason: Reason, fx: &mut Effects) {
+        let node = gone.node;
+        let shared = self.groups.values().filter(|group| group.app.contains(&node) && !group.has_beside(gone));
         let shared: Vec<(CpgId, Level)> = shared.map(|group| (group.cpg, group.key.level)).collect();
         let failure = self.node.failure_of(node);
         self.node.recovery.failed(&failure, &shared, reason == Reason::NodeDown);
@@ -84,7 +91,7 @@ impl Machine {
         }
     }
 
-    fn node_down(&mut self, gone: Member) {
+    pub(crate) fn node_down(&mut self, gone: Member) {
         for (&cpg, group) in &mut self.groups {
             group.node_down(gone, &mut self.node);
             self.busy.insert(cpg);
@@ -116,7 +123,7 @@ impl Machine {
     }
 
     /// The control CPG has shown more: what waited for that is due.
-    fn catch_up_all(&mut self, fx: &mut Effects) {
+    pub(crate) fn catch_up_all(&mut self, fx: &mut Effects) {
         let waiting = self.groups.values().filter(|group| group.abreast.len() > 0);
         for cpg in waiting.map(|group| group.cpg).collect::<Vec<_>>() {
             self.catch_up(cpg, fx);
@@ -157,7 +164,7 @@ impl Machine {
             } else {
                 group.join_came(member, count, &mut self.node);
             }
-            let comes_back = reason == Reason::NodeUp && self.node.control.is_daemon(member);
+            let comes_back = reason == Reason::NodeUp && self.node.control.may_be_daemon(member);
             if comes_back && self.node.condemned.insert(member.node) && self.node.quorum.had_quorum() {
                 fx.push(Effect::Kill(member.node, KillReason::Merged));
             }
@@ -183,7 +190,7 @@ impl Machine {
     /// recover as from a daemon that ends (deviation B30).
     pub(crate) fn lives_again(&mut self, member: Member, fx: &mut Effects) {
         if self.doubted.remove(&member) {
-            self.open_recovery_set(member.node, Reason::ProcDown, fx);
+            self.open_recovery_set(member, Reason::ProcDown, fx);
             self.node_down(member);
         }
     }
@@ -206,6 +213,10 @@ impl Machine {
     /// Every view change of this ring is known. Whom we met, having groups and no quorum, went on without
     /// us: nothing of ours may start again (deviation B4). Only after that a new quorum is believed.
     pub(crate) fn ring_changed(&mut self, ring: RingId, nodes: &[NodeId], fx: &mut Effects) {
+        for ghost in self.node.control.outside(nodes) {
+            fx.notice(Notice::Ghost { ghost });
+            self.ended_unseen(ghost, Reason::NodeDown, fx);
+        }
         self.complete_ring(ring, fx);
         self.node.control.ring_stands(nodes);
         let met = std::mem::take(&mut self.merging).iter().any(|node| nodes.contains(node));
@@ -244,12 +255,14 @@ impl Group {
             return;
         }
         self.members.clear();
-        for &member in change.members.iter().filter(|member| !node.control.lingers(**member)) {
-            if self.members.iter().all(|known| known.node != member.node) {
+        let is_gone = |member: Member| node.control.lingers(member) || node.control.others.is_ghost(member);
+        for &member in change.members.iter().filter(|member| !is_gone(**member)) {
+            if node.control.others.is_beside(member) || self.members.iter().all(|known| known.node != member.node) {
                 self.members.push(member);
             }
         }
-        let found: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
+        let mut found: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
+        found.dedup();
         self.saved.keep_from(&found);
         if found.len() == 1 {
             self.global_id = node.next_global_id();
@@ -261,8 +274,14 @@ impl Group {
 
     /// Another process of a member's node is none of ours.
     fn join_came(&mut self, joiner: Member, count: usize, node: &mut Node) {
-        if self.members.is_empty() || self.members.iter().any(|member| member.node == joiner.node) {
-            return; // before our own join, or twice
+        if self.members.is_empty() || node.control.others.is_ghost(joiner) {
+            return; // before our own join
+        }
+        if let Some(known) = self.members.iter().find(|member| member.node == joiner.node) {
+            if *known != joiner {
+                self.beside.push((joiner, count));
+            }
+            return;
         }
         self.members.push(joiner);
         self.queue.push_back(Change::of(Cause::Join, joiner, count, node.next_nr()));
@@ -275,14 +294,25 @@ impl Group {
             let pid = change.pid.filter(|_| change.cause == Cause::Join)?;
             Some(Member { node: change.node, pid })
         };
-        let is_stranger = |change: &Change| joiner(change).is_some_and(|member| !control.is_daemon(member));
+        let is_stranger = |change: &Change| joiner(change).is_some_and(|member| !control.may_be_daemon(member));
         let strangers: Vec<Member> =
             self.queue.iter().filter(|change| is_stranger(change)).filter_map(joiner).collect();
         self.queue.retain(|change| !is_stranger(change));
         self.members.retain(|member| !strangers.contains(member));
     }
 
+    /// A ghost is no member any more: whoever joined beside it joins now.
+    pub(crate) fn without_ghost(&mut self, ghost: Member, node: &mut Node) {
+        self.node_down(ghost, node);
+        let (due, rest) = std::mem::take(&mut self.beside).into_iter().partition(|(it, _)| it.node == ghost.node);
+        self.beside = rest;
+        for (joiner, count) in Vec::into_iter(due) {
+            self.join_came(joiner, count, node);
+        }
+    }
+
     fn leave_came(&mut self, leaver: Member, count: usize, node: &mut Node) {
+        self.beside.retain(|(member, _)| *member != leaver);
         if !self.members.contains(&leaver) {
             return;
         }
@@ -298,6 +328,7 @@ impl Group {
     /// last we hear of it (deviation B10).
     fn daemon_gone(&mut self, gone: Member, node: &mut Node) {
         let dead = gone.node;
+        self.beside.retain(|(member, _)| *member != gone);
         self.saved.forget_from(dead);
         if !self.members.contains(&gone) || node.control.is_daemon(gone) {
             return;

@@ -51,16 +51,20 @@ impl Cluster {
         others: &BTreeMap<u32, CpgId>,
     ) {
         let to = self.seen(node, name);
-        let members: Vec<Member> = to.keys().map(|&member| self.member(member)).collect();
+        let side = self.side_of(node);
+        let living: BTreeSet<u32> = to.keys().copied().collect();
+        let members = self.listed(name, &living, &side);
         for (&member, &cpg) in to.iter().chain(others) {
+            self.show_ghosts(member, cpg, self.ghosts.of(name, &side));
             let change = ViewChange { members: members.clone(), left: left.clone(), joined: joined.clone() };
-            self.queue_view(member, cpg, change);
+            self.queue_view(member, cpg, change, &living);
         }
     }
 
-    pub(super) fn queue_view(&mut self, node: u32, cpg: CpgId, change: ViewChange) {
+    /// A view change, after which these nodes have a process in the CPG that lives.
+    pub(super) fn queue_view(&mut self, node: u32, cpg: CpgId, change: ViewChange, living: &BTreeSet<u32>) {
         if let Some(daemon) = self.daemons.get_mut(&node) {
-            daemon.views.insert(cpg, change.members.iter().map(|member| member.node.0).collect());
+            daemon.views.insert(cpg, living.clone());
         }
         self.queue(node, Handle::Cpg(cpg), Event::ViewChanged(cpg, change));
     }
@@ -146,17 +150,25 @@ impl Cluster {
             }
             let view = self.daemons[&node].views.get(&cpg).cloned().unwrap_or_default();
             let (lost, found) = (&view - &members, &members - &view);
-            let list = |nodes: BTreeSet<u32>| nodes.into_iter().map(|n| self.member(n)).collect::<Vec<_>>();
-            let with = |nodes: &BTreeSet<u32>, why| nodes.iter().map(|&n| (self.member(n), why)).collect::<Vec<_>>();
-            let is_here = lost.iter().all(|node| side.contains(node));
+            let ghosts = self.ghosts.of(&name, side);
+            let [ghosts_lost, ghosts_found] = self.show_ghosts(node, cpg, ghosts);
+            let with = |nodes: &BTreeSet<u32>, ghosts: Vec<Member>, why| {
+                let living = nodes.iter().map(|&n| self.member(n));
+                living.chain(ghosts).map(|member| (member, why)).collect::<Vec<_>>()
+            };
+            let is_here = lost.iter().all(|node| side.contains(node)) && ghosts_lost.is_empty();
             let why = if is_here { Reason::ProcDown } else { Reason::NodeDown };
-            let down = ViewChange { members: list(&members - &found), left: with(&lost, why), joined: vec![] };
-            let up = ViewChange { members: list(members), left: vec![], joined: with(&found, Reason::NodeUp) };
-            if !lost.is_empty() {
-                self.queue_view(node, cpg, down);
+            let (left, joined) = (with(&lost, ghosts_lost, why), with(&found, ghosts_found.clone(), Reason::NodeUp));
+            let all = self.listed(&name, &members, side);
+            let came = |member: &Member| found.contains(&member.node.0) || ghosts_found.contains(member);
+            let stayed = all.iter().copied().filter(|member| !came(member)).collect();
+            if !left.is_empty() {
+                let down = ViewChange { members: stayed, left, joined: vec![] };
+                self.queue_view(node, cpg, down, &(&members - &found));
             }
-            if !found.is_empty() {
-                self.queue_view(node, cpg, up);
+            if !joined.is_empty() {
+                let up = ViewChange { members: all, left: vec![], joined };
+                self.queue_view(node, cpg, up, &members);
             }
         }
     }

@@ -10,6 +10,7 @@
 
 mod corosync;
 mod doing;
+mod ghosts;
 #[path = "../original/mod.rs"]
 pub mod original;
 mod steps;
@@ -43,6 +44,8 @@ pub struct Daemon {
     names: BTreeMap<CpgId, Vec<u8>>,
     /// Members of each CPG as last announced to this handle.
     views: BTreeMap<CpgId, BTreeSet<u32>>,
+    /// Ghosts of each CPG as last announced to this handle.
+    ghosts: BTreeMap<CpgId, BTreeSet<Member>>,
     clients: BTreeMap<Level, ClientId>,
     pub exit: Option<groupd_compat::machine::Exit>,
 }
@@ -83,6 +86,8 @@ pub struct Cluster {
     pub ragged: bool,
     /// Departures that are still to be ordered: of which node, from which CPG, who, how.
     departing: Vec<(u32, Vec<u8>, Member, Reason)>,
+    /// Processes that have ended, and that corosync goes on listing.
+    ghosts: ghosts::Ghosts,
     /// Everything each client was told.
     pub told: BTreeMap<(u32, Level), Vec<Callback>>,
     pub replies: Vec<(u32, Reply)>,
@@ -135,6 +140,7 @@ impl Cluster {
             kills: BTreeSet::new(),
             ragged: false,
             departing: Vec::new(),
+            ghosts: ghosts::Ghosts::default(),
             told: BTreeMap::new(),
             replies: Vec::new(),
             timers: BTreeMap::new(),
@@ -164,6 +170,7 @@ impl Cluster {
             arrivals: VecDeque::new(),
             names: BTreeMap::new(),
             views: BTreeMap::new(),
+            ghosts: BTreeMap::new(),
             clients: BTreeMap::new(),
             exit: None,
         };
@@ -309,6 +316,7 @@ impl Cluster {
     fn lose(&mut self, node: u32) {
         self.daemons.remove(&node);
         self.departing.retain(|&(of, ..)| of != node);
+        self.ghosts.lose(node);
         self.cpgs.values_mut().for_each(|members| _ = members.remove(&node));
     }
 

@@ -155,7 +155,7 @@ impl Life {
     fn deed(&mut self) -> Result<(), String> {
         let (node, at) = (self.node(), self.chance.below(3) as i64);
         let group = GROUPS[at as usize];
-        let deed = self.chance.below(42);
+        let deed = self.chance.below(43);
         match (self.world.plan, deed) {
             (Plan::Quiet, 16..=18) => return self.die_in_quiet(node, deed == 18),
             (Plan::Quiet, 19..=24 | 40..) | (Plan::Deaths, 19..=21 | 40..) => return Ok(()),
@@ -189,6 +189,7 @@ impl Life {
             38..=39 => return self.settle(),
             40 if self.is_up(node) => self.cluster.blink(node),
             41 => return self.die_alone(node),
+            42 if self.is_up(node) => self.haunt(node),
             _ => {}
         }
         self.watch()
@@ -205,6 +206,14 @@ impl Life {
         self.settle()?;
         self.cluster.revive(node);
         self.settle()
+    }
+
+    /// The node restarts, and corosync goes on listing its daemon: in the control CPG, and in the groups of an old join list.
+    fn haunt(&mut self, node: u32) {
+        let mut names = self.cluster.names_of(node);
+        let only = self.chance.below(2) == 0;
+        names.retain(|name| name == b"groupd\0" || (!only && self.chance.below(2) == 0));
+        self.cluster.haunt(node, &names);
     }
 
     /// A node that is cut off loses clients, before or after that; node and clients come back.
