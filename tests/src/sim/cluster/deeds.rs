@@ -269,9 +269,11 @@ impl Cluster {
     /// On a user stack, which needs no node tree: the kernel has mounted the volume, or it is gone again.
     pub fn user_mount(&mut self, node: u32, on: bool) {
         let now = self.now;
+        let never_shared = if on { self.out_of_ring(node) } else { vec![] };
         self.hosts.entry(node).and_modify(|host| {
             host.mounted_since = now;
             host.kernel.user_mount(on);
+            host.downs.extend(never_shared);
         });
         self.look(node);
     }

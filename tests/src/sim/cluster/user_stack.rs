@@ -133,6 +133,14 @@ impl Cluster {
         }
     }
 
+    /// Machines that the DLM of this node cannot see: what is mounted here now never shares a lock with what they are.
+    /// dlm_controld lets nobody back in who was out of sight with a lockspace.
+    pub(super) fn out_of_ring(&self, node: u32) -> Vec<(u32, u32)> {
+        let Some((_, ring)) = self.corosync.ring_of(node) else { return vec![] };
+        let unseen = self.hosts.values().filter(|host| !ring.contains(&host.node));
+        unseen.map(|host| (host.node, host.boots)).collect()
+    }
+
     /// A fence device: either the machine is off when it has ended, or it says that it could not.
     pub(super) fn fence(&mut self, node: u32, life: u64, dead: NodeId) {
         let fails = self.chance == Chance::On && self.rng.chance(FENCE_FAILS_PERCENT);

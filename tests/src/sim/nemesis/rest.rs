@@ -9,9 +9,10 @@ use crate::sim::cluster::{MountOutcome, Tool, address};
 use crate::sim::host::Host;
 use agent_core::Agent;
 use agent_core::deaths::USED_AGAIN;
+use agent_core::ids::Member;
 use agent_core::policy::Fence;
 use agent_core::refusal::Refusal;
-use agent_core::table::Standing;
+use agent_core::table::{Agreed, Standing};
 use agent_core::wait::Wait;
 use configfs::Tree;
 use proto::control::Ask;
@@ -94,6 +95,19 @@ impl Run<'_> {
         used_again.collect::<Vec<_>>().into_iter().for_each(|dead| self.cluster.tool_umounts(dead));
     }
 
+    /// What the status of such a node asks for: its entry is not what it is configured with, or it was cut off; and no other
+    /// kernel takes that entry as long as it uses the one before.
+    fn unmount_if_in_the_way(&mut self, node: u32) {
+        let agreed = self.cluster.agent(node).and_then(Agent::agreed);
+        let is_in_the_way = |agreed: &Agreed| {
+            let asked = |(member, refusal): &(Member, Refusal)| member.nodeid == node && may_stand(refusal);
+            agreed.troubles.iter().any(asked) && agreed.refused.values().any(|(entry, ..)| entry.nodeid == node)
+        };
+        if agreed.is_some_and(is_in_the_way) {
+            self.cluster.umount(node);
+        }
+    }
+
     /// init restarts what has ended; a daemon that was asked to end may do so.
     fn restart(&mut self) {
         if self.cluster.now() < self.next_look {
@@ -104,6 +118,7 @@ impl Run<'_> {
             // A fence device may have turned it off at last, and corosync may have ended under its volumes.
             self.restart_if_deserted(node);
             self.unmount_if_used_again(node);
+            self.unmount_if_in_the_way(node);
             self.cluster.power_on(node);
             match self.cluster.agent(node) {
                 Some(agent) if says_unfit(agent) => self.cluster.look(node), // what was refused once may be read now
@@ -150,9 +165,7 @@ impl Run<'_> {
             return said(format!("waits: {}", standing.wait));
         }
         let Some(agreed) = agent.agreed() else { return said("has agreed on nothing".into()) };
-        let moving =
-            |refusal: &Refusal| matches!(refusal, Refusal::LiveWithoutQuorum { .. } | Refusal::IdentityChanged { .. });
-        if let Some((member, refusal)) = agreed.troubles.iter().find(|(_, refusal)| !moving(refusal)) {
+        if let Some((member, refusal)) = agreed.troubles.iter().find(|(_, refusal)| !may_stand(refusal)) {
             return said(format!("has a trouble with {member}: {refusal}"));
         }
         let in_ = agreed.established();
@@ -203,6 +216,11 @@ impl Run<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Troubles that end with the mounts of their node.
+fn may_stand(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::LiveWithoutQuorum { .. } | Refusal::IdentityChanged { .. })
 }
 
 fn says_unfit(agent: &Agent) -> bool {
