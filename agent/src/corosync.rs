@@ -1,5 +1,6 @@
 //! Events of cpg-glue → events of the core. Wraps, never judges; what is of another group or connection is dropped.
 
+use crate::ended::Ended;
 use agent_core::Event;
 use agent_core::event::{Connected, Reason, ViewChange};
 use agent_core::ids::{Member, NodeId, RingId};
@@ -30,6 +31,7 @@ pub(crate) struct Corosync {
     connection: Option<Connection>,
     /// The core knows that there is no connection, and why.
     loss_told: bool,
+    ended: Ended,
     stuck: BTreeSet<(Call, Option<GroupName>)>,
 }
 
@@ -52,6 +54,7 @@ impl Corosync {
                 debug!(%connection, attempt, "connected");
                 (self.connection, self.loss_told) = (Some(connection), false);
                 let member = Member { nodeid: nodeid.0, pid };
+                self.ended = Ended::of(member);
                 Taken::Event(Event::CorosyncUp(Connected { member, nonce: nonce() }))
             }
             Glue::Stuck { call, group, since_ms } => {
@@ -73,7 +76,9 @@ impl Corosync {
                 debug!(clean, "left corosync");
                 Taken::Closed
             }
-            Glue::View { .. } | Glue::Ring { .. } | Glue::Message { .. } | Glue::Quorum { .. } => membership(event),
+            Glue::View { .. } | Glue::Ring { .. } | Glue::Message { .. } | Glue::Quorum { .. } => {
+                self.without_the_ended(membership(event))
+            }
             Glue::Nodelist { .. }
             | Glue::ConfigUnreadable { .. }
             | Glue::ShutdownAnswered { .. }
@@ -85,6 +90,12 @@ impl Corosync {
                 Taken::Nothing
             }
         }
+    }
+
+    fn without_the_ended(&mut self, taken: Taken) -> Taken {
+        let Taken::Event(Event::ViewChanged(mut change)) = taken else { return taken };
+        self.ended.leave_out(&mut change);
+        Taken::Event(Event::ViewChanged(change))
     }
 
     /// A loss, and that no new connection can be made, are one outage.

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`args`], [`settings`] | the command line; every setting and where it came from |
 //! | [`daemon`] | the loop |
-//! | `inputs`, `corosync`, `resolve`, `sources`, `timers`, `pulse` | decode: what happens → events |
+//! | `inputs`, `corosync`, `ended`, `resolve`, `sources`, `timers`, `pulse` | decode: what happens → events |
 //! | `hands`, [`kernel`], `run_dir` | act: effects → the world |
 //! | [`sockets`], `client`, `desk`, `events` | the control socket, and what the shell itself answers there |
 //! | [`controld`] | the sockets of ocfs2_controld and o2cb_controld |
@@ -32,6 +32,7 @@ pub mod controld;
 mod corosync;
 pub mod daemon;
 mod desk;
+mod ended;
 mod events;
 mod fence;
 pub mod groupd;

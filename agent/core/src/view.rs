@@ -15,8 +15,8 @@
 //! * by the ring, if its node is not in it;
 //! * by its *name*, if its node is back: corosync tells all nodes of a ring the same, so whoever names this very ring
 //!   without a member that has been listed here since the ring began says that it is none. All nodes get that message
-//!   at one place of the order. What a node says of itself it has from its own corosync, which takes its own processes
-//!   from nobody, so the first word of its agent is enough.
+//!   at one place of the order. What a node says of itself is enough, so the first word of its agent is: it has that from
+//!   its own corosync, and the edge leaves out who has ended there.
 //!
 //! Two living processes of one node are in both lists, and neither is ever taken for a ghost.
 
