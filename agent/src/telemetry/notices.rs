@@ -17,7 +17,9 @@ pub(crate) fn tell(notice: &Notice) {
         Notice::View { ring, members, quorate } => info!(%ring, members = list(members), quorate, "view"),
         Notice::NodeJoined { node } => info!(%node, "agent joined"),
         Notice::NodeLeft { node, how } => info!(%node, how, "agent left"),
-        Notice::Ghosts { members } => warn!(members = list(members), "corosync lists processes that are gone, nobody waits for them"),
+        Notice::Ghosts { members } => {
+            warn!(members = list(members), "corosync lists processes that are gone, nobody waits for them")
+        }
         Notice::Table { step, change } => info!(step, change, "table"),
         Notice::Ready => info!("ready"),
         Notice::Step { round, what } => debug!(round, what, "step"),
