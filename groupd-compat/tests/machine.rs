@@ -385,7 +385,12 @@ fn with_another_beside_2() -> Bench {
 fn a_daemon_that_speaks_keeps_its_place() {
     let mut bench = with_another_beside_2();
     assert_eq!(bench.feed(version_of(member(2))), []);
-    assert_eq!(bench.feed(version_of(BESIDE)), [Effect::Notice(Notice::Forged { from: BESIDE })]);
+    let forged = [Effect::Notice(Notice::Forged { from: BESIDE })];
+    assert_eq!(bench.feed(version_of(BESIDE)), forged);
+    let members = [member(1), member(2), BESIDE, member(3)].to_vec();
+    let joined = vec![(member(3), Reason::Join)];
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, ViewChange { members, left: vec![], joined }));
+    assert_eq!(bench.feed(version_of(BESIDE)), forged, "also when it is the first to speak in a later view");
 }
 
 #[test]

@@ -15,44 +15,54 @@ use super::node::Control;
 use crate::cpg_message::Message;
 use crate::ids::{Member, NodeId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Processes of the control CPG that are not their node's daemon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Others {
-    /// Each came beside a daemon that has been silent since.
-    beside: BTreeSet<Member>,
-    /// Each has ended, and is still listed.
-    ghosts: BTreeSet<Member>,
+    listed: BTreeMap<Member, Kind>,
     /// Have we seen ourselves join?
     met_us: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Kind {
+    /// It came beside a daemon that has been silent since.
+    Beside,
+    /// The daemon has spoken since it came: another program.
+    Stranger,
+    /// It has ended, and is still listed.
+    Ghost,
+}
+
 impl Others {
-    /// A process is listed beside this daemon of its node.
-    pub(crate) fn see(&mut self, member: Member, daemon: u32) {
-        if member.pid != daemon && !self.ghosts.contains(&member) {
-            self.beside.insert(member);
-        }
+    /// A process is listed beside the daemon of its node.
+    pub(crate) fn see(&mut self, member: Member) {
+        self.listed.entry(member).or_insert(Kind::Beside);
     }
 
-    /// This process is not listed any more.
+    /// This process is not listed any more, or is its node's daemon now.
     pub(crate) fn forget(&mut self, member: Member) -> bool {
-        self.ghosts.remove(&member) | self.beside.remove(&member)
+        self.listed.remove(&member).is_some()
     }
 
     pub(crate) fn is_ghost(&self, member: Member) -> bool {
-        self.ghosts.contains(&member)
+        self.listed.get(&member) == Some(&Kind::Ghost)
     }
 
     /// Might this be the daemon of its node, although another one is believed?
     pub(crate) fn is_beside(&self, member: Member) -> bool {
-        self.beside.contains(&member)
+        self.listed.get(&member) == Some(&Kind::Beside)
+    }
+
+    fn end(&mut self, ghost: Member) {
+        self.listed.insert(ghost, Kind::Ghost);
     }
 
     /// The daemon of a node speaks: whoever came beside it is another program.
     fn heard_daemon(&mut self, node: NodeId) {
-        self.beside.retain(|other| other.node != node);
+        let beside = self.listed.iter_mut().filter(|(other, kind)| other.node == node && **kind == Kind::Beside);
+        beside.for_each(|(_, kind)| *kind = Kind::Stranger);
     }
 }
 
@@ -62,7 +72,7 @@ impl Control {
         let joins = |(member, reason): &(Member, Reason)| member.node == me && *reason == Reason::Join;
         let Some(&(us, _)) = change.joined.iter().find(|joined| !self.others.met_us && joins(joined)) else { return };
         self.others.met_us = true;
-        self.others.ghosts.extend(change.members.iter().filter(|it| it.node == me && **it != us));
+        change.members.iter().filter(|it| it.node == me && **it != us).for_each(|ghost| self.others.end(*ghost));
         self.add(us);
     }
 
@@ -99,7 +109,7 @@ impl Machine {
     /// A daemon has ended, and corosync goes on listing it.
     pub(crate) fn ended_unseen(&mut self, ghost: Member, reason: Reason, fx: &mut Effects) {
         self.node.control.remove(ghost.node, reason);
-        self.node.control.others.ghosts.insert(ghost);
+        self.node.control.others.end(ghost);
         self.doubted.remove(&ghost);
         self.open_recovery_set(ghost, reason, fx);
         for (&cpg, group) in &mut self.groups {

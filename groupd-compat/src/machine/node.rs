@@ -90,8 +90,11 @@ impl Control {
         if self.others.is_ghost(member) {
             return;
         }
-        let daemon = *self.daemons.entry(member.node).or_insert(member.pid);
-        self.others.see(member, daemon);
+        if *self.daemons.entry(member.node).or_insert(member.pid) == member.pid {
+            self.others.forget(member);
+        } else {
+            self.others.see(member);
+        }
         self.gone.retain(|&node, gone| (node, gone.pid) != (member.node, member.pid));
     }
 
