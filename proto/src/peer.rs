@@ -146,7 +146,8 @@ pub struct Hello {
     pub previous: Option<Previous>,
     /// What must not be disturbed on its node.
     pub live: Live,
-    /// What it knows about nodes whose agent is gone while the node is still in the ring.
+    /// What it knows about nodes whose agent is gone while the node is still in the ring. Its own node as well, if its kernel
+    /// hears of deaths from this agent alone; that counts while it is not let in.
     pub absent: Vec<Absent>,
     /// Release of the daemon, for people.
     pub release: String,

@@ -15,7 +15,7 @@ use crate::table::{Agreed, Ended, Standing};
 use crate::timers::{Timer, backoff_ms};
 use configfs::{Attributes, HeartbeatMode};
 use proto::handshake::{Blocks, Facts};
-use proto::peer::{Absent, Answer, Body, Entry, Hello, Identity, Incarnation, Live, Message, Outcome};
+use proto::peer::{Answer, Body, Entry, Hello, Identity, Incarnation, Live, Message, Outcome};
 use proto::peer::{Previous, Proposal, ProposalReason};
 use proto::version;
 use std::collections::BTreeSet;
@@ -136,8 +136,8 @@ impl Agent {
             self.cut_off |= cut_off && self.member() == Some(*member);
         }
         self.absent.clone_from(&agreed.absent);
-        let established = agreed.established();
-        self.lives = established.iter().map(|member| (NodeId(member.nodeid), agreed.hellos[member].live)).collect();
+        let counts = agreed.each_established().chain(agreed.outsiders().map(|(member, _)| *member));
+        self.lives = counts.map(|member| (NodeId(member.nodeid), agreed.hellos[&member].live)).collect();
         self.find_the_dead(&agreed.hellos);
         self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
         self.note_silent(&agreed);
@@ -329,7 +329,7 @@ impl Agent {
             quorate: self.view.is_quorate(),
             previous: self.previous,
             live,
-            absent: self.absent.iter().map(|(node, live)| Absent { nodeid: node.0, live: *live }).collect(),
+            absent: self.missed(up.member),
             release: started.release.clone(),
             incomplete: self.found.conflict.is_some() || self.kernel.unreadable().is_some(),
             cut_off: self.cut_off && live.is_live(),

@@ -5,7 +5,7 @@
 //! | `unfenced`: died, and the gate is closed | waits with them, and mounts nothing |
 //! | `died`: died, and writes no more | buries it as well, if it uses volumes |
 //!
-//! `died` is said for as long as an agent is away from a live kernel: that agent may not have heard of a mount which came
+//! `died` is said for as long as an agent is away from a live kernel, or is not in (`outsiders`): that agent may not have heard of a mount which came
 //! just before. It cannot know what the dead used, so each of its own volumes may be concerned.
 
 use crate::agent::Agent;
@@ -98,7 +98,7 @@ impl Agent {
     pub(crate) fn is_buried(&mut self, node: NodeId, fx: &mut Effects) {
         let Some(death) = self.deaths.remove(&node) else { return };
         self.buried.insert(node);
-        if let Some(boot) = death.boot.filter(|_| self.absent.values().any(|live| live.is_live())) {
+        if let Some(boot) = death.boot.filter(|_| self.deaths_are_missed()) {
             self.obituaries.insert(node, boot);
         }
         fx.notice(Notice::Buried {
@@ -128,10 +128,10 @@ impl Agent {
             let news = others.iter().flat_map(|hello| &hello.died).filter(|died| !is_known(died.nodeid));
             news.for_each(|died| self.learn_died(*died, &agreed));
         }
-        if !self.absent.values().any(|live| live.is_live()) {
+        self.agreed = Some(agreed);
+        if !self.deaths_are_missed() {
             self.obituaries.clear(); // our Hello had them, and all that they are for have heard it
         }
-        self.agreed = Some(agreed);
     }
 
     /// One that is back was only out of sight, or off in between: the others say so of it before they say Hello again.

@@ -19,7 +19,7 @@
 //! | `work` | our part of a step: batches for the kernel, and the answer |
 //! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
-//! | `hearsay` | deaths that an agent was not there for |
+//! | `hearsay`, `outsiders` | deaths that an agent was not there for; kernels whose agent is not in |
 //! | [`legacy`] | groups of legacy clients, which recover before the volumes |
 //! | [`tree`] | what our kernel holds and which of it is ours |
 //! | [`identity`] | corosync's nodelist → the entry we ask for |
@@ -63,6 +63,7 @@ pub mod merge;
 pub mod mount_client;
 pub mod mounting;
 pub mod notice;
+mod outsiders;
 mod pairs;
 pub mod pins;
 #[cfg(feature = "planted")]

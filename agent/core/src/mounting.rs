@@ -316,7 +316,11 @@ impl Agent {
     /// is there.
     fn may_mount(&self, volume: VolumeId) -> Result<(), Wait> {
         let ready = self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
-        if !ready || !self.is_known_to_use(volume) || self.shares_with_absent(volume) {
+        if !ready
+            || !self.is_known_to_use(volume)
+            || self.shares_with_absent(volume)
+            || self.shares_with_outsider(volume)
+        {
             return Err(Wait::MountJoins { volume });
         }
         if let Some(node) = self.deaths.iter().find(|(_, death)| death.concerns(volume)).map(|(node, _)| *node) {

@@ -199,7 +199,7 @@ impl Agreed {
     fn step_towards(&self, entry: &Entry, member: Member) -> Option<StepKind> {
         let of_same_node = self.table.entries.values().find(|old| old.nodeid == entry.nodeid);
         match of_same_node {
-            Some(old) if old == entry && (!self.is_everywhere(entry) || self.may_be_unburied()) => None,
+            Some(old) if old == entry && (!self.is_everywhere(entry) || self.may_be_unburied(member)) => None,
             Some(old) if old == entry => Some(StepKind::Admit { member }),
             Some(old) if self.kept.contains_key(&old.number) => None,
             Some(old) => Some(StepKind::Vote { entry: old.clone(), reason: ProposalReason::Unconfigured }),
@@ -211,9 +211,9 @@ impl Agreed {
     }
 
     /// Where agents tell of deaths, a kernel whose agent is gone may have to hear of the joiner's last one first.
-    fn may_be_unburied(&self) -> bool {
+    fn may_be_unburied(&self, joiner: Member) -> bool {
         let tells = |hello: &Hello| Blocks::parse(&hello.handshake).is_ok_and(|blocks| blocks.locking().is_some());
-        self.blocking_absent().next().is_some() && self.hellos.values().any(tells)
+        self.blocking_absent().next().is_some() && self.hellos.values().any(tells) || self.waits_for_outsiders(joiner)
     }
 
     /// Of the entries of an addition that was refused, those that this member takes out again. What it held before

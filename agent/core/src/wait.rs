@@ -38,6 +38,8 @@ pub enum Wait {
     Held { entry: String, by: NodeId, pins: Vec<String> },
     /// The agent of a node that has volumes mounted is gone, the node is not.
     Absent { node: NodeId, mounts: u32 },
+    /// A node uses volumes, and its agent is not let in; its kernel has nobody else to hear of deaths from.
+    Outsider { node: NodeId, why: String },
     /// A node died with volumes mounted; the kernels go on once its disk heartbeat has run out.
     HeartbeatEnds { node: NodeId, by: Tick },
     /// A tool may mount once all members know of it.
@@ -84,6 +86,7 @@ impl Wait {
             Wait::Misaligned { .. } => "misaligned",
             Wait::Held { .. } => "held",
             Wait::Absent { .. } => "absent",
+            Wait::Outsider { .. } => "outsider",
             Wait::HeartbeatEnds { .. } => "heartbeat",
             Wait::MountJoins { .. } => "mount",
             Wait::MountAfterDeath { .. } => "mount-death",
@@ -114,6 +117,7 @@ impl Wait {
             | Wait::LegacyGroup { node, .. }
             | Wait::LegacyService { node }
             | Wait::Buries { node, .. }
+            | Wait::Outsider { node, .. }
             | Wait::Absent { node, .. } => vec![node.0],
             Wait::Corosync { .. }
             | Wait::CorosyncStuck { .. }
@@ -161,6 +165,9 @@ impl Wait {
             }
             Wait::Held { .. } => "nothing, if the node died just now: its disk heartbeat must run out first".into(),
             Wait::Absent { .. } => "start o2cpgd on that node again, or restart the node".into(),
+            Wait::Outsider { node, .. } => format!(
+                "see o2cpg status on node {node}, or restart that node: until it is in nobody else is let in, and nobody mounts what it uses"
+            ),
             Wait::HeartbeatEnds { .. } => {
                 "nothing to do: the kernels fence it and recover its journals by themselves; writes may stand still meanwhile"
                     .into()
@@ -226,6 +233,9 @@ impl fmt::Display for Wait {
             Wait::Held { entry, by, pins } => write!(f, "removing {entry}: node {by} needs it ({})", pins.join(", ")),
             Wait::Absent { node, mounts } => {
                 write!(f, "the agent of node {node}, which is gone while the node has {mounts} ocfs2 mounts")
+            }
+            Wait::Outsider { node, why } => {
+                write!(f, "node {node}, which uses volumes and cannot take part: {why}")
             }
             Wait::HeartbeatEnds { node, .. } => {
                 write!(f, "the disk heartbeat to decide whether node {node} is dead")

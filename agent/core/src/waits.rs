@@ -182,7 +182,7 @@ fn change_waits(agreed: &Agreed) -> Vec<Wait> {
         pins: pins.clone(),
     });
     let absent = agreed.blocking_absent().map(|(node, live)| Wait::Absent { node, mounts: live.mounts });
-    refused.chain(misaligned).chain(kept).chain(absent).collect()
+    refused.chain(misaligned).chain(kept).chain(absent).chain(agreed.outsider_waits()).collect()
 }
 
 /// Whether these are one wait whose details have changed.
@@ -193,6 +193,7 @@ fn same_cause(one: &Wait, other: &Wait) -> bool {
         | (Wait::Answers { step: a, .. }, Wait::Answers { step: b, .. }) => a == b,
         (Wait::Misaligned { node: a, .. }, Wait::Misaligned { node: b, .. })
         | (Wait::HeartbeatEnds { node: a, .. }, Wait::HeartbeatEnds { node: b, .. })
+        | (Wait::Outsider { node: a, .. }, Wait::Outsider { node: b, .. })
         | (Wait::Absent { node: a, .. }, Wait::Absent { node: b, .. }) => a == b,
         _ => one.kind() == other.kind(),
     }

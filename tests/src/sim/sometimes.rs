@@ -37,6 +37,7 @@ pub const PLACES: &[Place] = &[
     ("wait", "misaligned"),
     ("wait", "held"),
     ("wait", "absent"),
+    ("wait", "outsider"),
     ("wait", "heartbeat"),
     ("wait", "deaf"),
     ("wait", "probe"),
