@@ -155,7 +155,8 @@ impl Life {
     fn deed(&mut self) -> Result<(), String> {
         let (node, at) = (self.node(), self.chance.below(3) as i64);
         let group = GROUPS[at as usize];
-        let deed = self.chance.below(43);
+        let ghosts = u64::from(self.order.is_none()); // to an original they are the daemon that it knew
+        let deed = self.chance.below(42 + ghosts);
         match (self.world.plan, deed) {
             (Plan::Quiet, 16..=18) => return self.die_in_quiet(node, deed == 18),
             (Plan::Quiet, 19..=24 | 40..) | (Plan::Deaths, 19..=21 | 40..) => return Ok(()),
