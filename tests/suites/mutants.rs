@@ -23,7 +23,7 @@ const BOUND_MAX: u64 = if cfg!(debug_assertions) { 50 } else { 5_000 };
 /// The bug, the checkers that must find it, and in at most how many seeds (median).
 const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::GhostsAreLive, &["nobody_waits_for_a_ghost"], 1500),
-    (Bug::NewcomersAreGhosts, &["nobody_who_is_there_is_taken_for_a_ghost"], 100),
+    (Bug::NewcomersAreGhosts, &["nobody_who_is_there_is_taken_for_a_ghost"], 200),
     (Bug::QuorumOfAnyRing, &["nothing_is_written_without_quorum"], 50),
     (Bug::MinorityIsQuorate, &["nothing_is_written_without_quorum"], 50),
     (Bug::MessagesOfAnyRing, &["a_message_of_another_view_changes_nothing"], 50),
