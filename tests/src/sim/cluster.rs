@@ -54,6 +54,8 @@ pub struct Cluster {
 enum Due {
     /// The daemon tries to connect to corosync.
     Connect { node: u32, life: u64 },
+    /// The daemon reads cmap, with what it holds by then.
+    Cmap { node: u32, life: u64 },
     /// Something for the agent; a message has its place in the agreed order.
     Event { node: u32, life: u64, event: Box<Event>, order: Option<u64> },
     /// A timer rings.
@@ -98,8 +100,10 @@ pub struct KernelDeed {
     pub tampered: bool,
 }
 
-/// A daemon that is told to try again waits so long.
+/// A daemon that is told to try again waits so long,
 const RETRY: Micros = 2 * MS;
+/// twice as long each time, and in the end this long.
+const RETRY_MAX: Micros = 50 * MS;
 
 impl Cluster {
     /// Nodes 1 to `nodes`, all without power.
@@ -207,6 +211,7 @@ impl Cluster {
     fn carry_out(&mut self, due: Due) -> Happening {
         match due {
             Due::Connect { node, life } => self.connect(node, life),
+            Due::Cmap { node, life } => self.read_cmap(node, life),
             Due::Event { node, life, event, order } => return self.give(node, life, *event, order),
             Due::Timer { node, life, token } => return self.give(node, life, Event::TimerFired(token), None),
             Due::Kernel { node, life } => return self.kernel_step(node, life),

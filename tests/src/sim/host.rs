@@ -87,6 +87,10 @@ pub struct Daemon {
     pub parked: VecDeque<(Event, Option<u64>)>,
     /// When its loop turned last.
     pub turned: Tick,
+    /// Calls in a row that corosync wanted tried again.
+    pub refused: u32,
+    /// corosync.conf as it was told last.
+    pub config: Option<ClusterConfig>,
     /// Requests asked and not answered.
     pub open_requests: Vec<u64>,
 }

@@ -1,6 +1,6 @@
 //! Lives of daemons: start, connection to corosync, the kernel thread, the end.
 
-use super::{Cluster, Due, GROUP, Happening, KernelDeed, RETRY};
+use super::{Cluster, Due, GROUP, Happening, KernelDeed, RETRY, RETRY_MAX};
 use crate::sim::agenda::{MS, Micros};
 use crate::sim::corosync::{CallError, Chance, Handle};
 use crate::sim::host::{Daemon, Host, Job};
@@ -56,6 +56,8 @@ impl Cluster {
             jobs: VecDeque::new(),
             parked: VecDeque::new(),
             turned: tick,
+            refused: 0,
+            config: None,
             open_requests: Vec::new(),
         });
         host.recordings.push(Recording::default());
@@ -91,23 +93,44 @@ impl Cluster {
             Ok(()) => {}
             Err(CallError::TryAgain | CallError::Busy | CallError::Exist) => {
                 self.corosync.finalize(handle);
-                return self.agenda.plan(self.now + RETRY, Due::Connect { node, life });
+                return self.try_again(node, life, Due::Connect { node, life });
             }
             Err(CallError::Library | CallError::NotExist) => return,
         }
         let nonce = self.rng.bits() | 1;
-        let config = self.config_of(node);
         if let Some(daemon) = self.daemon(node, life) {
             daemon.handle = Some(handle);
             daemon.handles += 1;
+            daemon.refused = 0;
+            daemon.config = None;
         }
         let up = Event::CorosyncUp(Connected { member: handle.member(), nonce });
         let cmap_is_late = self.chance == Chance::On && nonce % CMAP_LATE_EVERY == 0;
-        self.plan_event(node, life, Event::ConfigChanged(config), if cmap_is_late { CMAP_LATE } else { 0 });
+        if cmap_is_late {
+            self.agenda.plan(self.now + CMAP_LATE, Due::Cmap { node, life });
+        } else {
+            self.tell_config(node);
+        }
         self.plan_event(node, life, up, 0);
     }
 
+    pub(super) fn read_cmap(&mut self, node: u32, life: u64) {
+        if self.daemon(node, life).is_some() {
+            self.tell_config(node);
+        }
+    }
+
+    /// As the real one: at once at first, then less and less often.
+    pub(super) fn try_again(&mut self, node: u32, life: u64, due: Due) {
+        let Some(daemon) = self.daemon(node, life) else { return };
+        let after = RETRY_MAX.min(RETRY << daemon.refused.min(RETRY_MAX.ilog2()));
+        daemon.refused += 1;
+        self.agenda.plan(self.now + after, due);
+    }
+
+    /// Nothing is connected before the join would be taken: whoever tries it again is not told all of quorum again.
     fn open(&mut self, handle: Handle) -> Result<(), CallError> {
+        self.corosync.would_join(handle.member(), GROUP)?;
         self.corosync.connect(handle)?;
         self.corosync.track_quorum(handle.node, handle.pid)?;
         self.corosync.join(handle, GROUP)
@@ -117,6 +140,7 @@ impl Cluster {
     pub(super) fn disconnected(&mut self, node: u32) {
         let Some(daemon) = self.hosts.get_mut(&node).and_then(|host| host.daemon.as_mut()) else { return };
         daemon.handle = None;
+        daemon.refused = 0;
         daemon.outbox.retain(|out| !matches!(out, crate::sim::host::Outgoing::Message(_)));
         let life = daemon.life;
         self.agenda.plan(self.now + RECONNECT_AFTER, Due::Connect { node, life });

@@ -177,8 +177,15 @@ impl Cluster {
         }
         self.corosync.configure(nodes);
         let running: Vec<u32> = self.hosts.keys().copied().filter(|node| self.corosync.is_up(*node)).collect();
-        for node in running {
-            let config = self.config_of(node);
+        running.into_iter().for_each(|node| self.tell_config(node));
+    }
+
+    /// Only what is new is told.
+    pub(super) fn tell_config(&mut self, node: u32) {
+        let config = self.config_of(node);
+        let Some(daemon) = self.hosts.get_mut(&node).and_then(|host| host.daemon.as_mut()) else { return };
+        if daemon.config.as_ref() != Some(&config) {
+            daemon.config = Some(config.clone());
             self.tell(node, Event::ConfigChanged(config));
         }
     }
@@ -188,8 +195,8 @@ impl Cluster {
         let mut config = self.config_of(node);
         change(&mut config);
         if let Some(host) = self.hosts.get_mut(&node) {
-            host.own_config = Some(config.clone());
-            self.tell(node, Event::ConfigChanged(config));
+            host.own_config = Some(config);
+            self.tell_config(node);
         }
     }
 
@@ -199,12 +206,15 @@ impl Cluster {
         &self.config
     }
 
-    /// o2cpg.toml of a node; a running daemon is told (SIGHUP).
+    /// o2cpg.toml of a node; a running daemon is told of a change (SIGHUP).
     pub fn set_policy(&mut self, node: u32, change: impl FnOnce(&mut Policy)) {
         let Some(host) = self.hosts.get_mut(&node) else { return };
+        let before = host.policy.clone();
         change(&mut host.policy);
-        let policy = Box::new(host.policy.clone());
-        self.tell(node, Event::PolicyChanged(policy));
+        if host.policy != before {
+            let policy = Box::new(host.policy.clone());
+            self.tell(node, Event::PolicyChanged(policy));
+        }
     }
 
     /// A client asks. Returns its id; 0 if nobody listens.

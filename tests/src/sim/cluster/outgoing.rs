@@ -1,6 +1,6 @@
 //! Effects of the agents: what each of them does to the world.
 
-use super::{Cluster, Due, RETRY};
+use super::{Cluster, Due};
 use crate::sim::agenda::MS;
 use crate::sim::corosync::CallError;
 use crate::sim::host::{Job, Outgoing};
@@ -59,9 +59,11 @@ impl Cluster {
                 (Outgoing::Leave, Some(handle)) => self.corosync.leave(handle),
             };
             if matches!(taken, Err(CallError::TryAgain | CallError::Busy)) {
-                return self.agenda.plan(self.now + RETRY, Due::Resend { node, life });
+                return self.try_again(node, life, Due::Resend { node, life });
             }
-            self.daemon(node, life).map(|daemon| daemon.outbox.pop_front());
+            let Some(daemon) = self.daemon(node, life) else { return };
+            daemon.outbox.pop_front();
+            daemon.refused = 0;
         }
     }
 }

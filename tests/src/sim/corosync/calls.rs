@@ -69,6 +69,16 @@ impl Corosync {
         Ok(())
     }
 
+    /// Whether the first join of a process would be taken now.
+    ///
+    /// # Errors
+    /// What cpg_join would say.
+    pub fn would_join(&self, member: Member, group: &str) -> Result<(), CallError> {
+        let node = self.nodes.get(&member.nodeid).filter(|node| node.up).ok_or(CallError::Library)?;
+        let listed = node.processes.iter().any(|(name, other)| **name == *group && *other == member);
+        if listed || !node.takes_calls(self.now) { Err(CallError::TryAgain) } else { Ok(()) }
+    }
+
     /// cpg_join.
     ///
     /// # Errors
@@ -158,7 +168,7 @@ impl Corosync {
     fn calling(&mut self, handle: Handle) -> Result<&mut super::Node, CallError> {
         let now = self.now;
         let node = self.nodes.get_mut(&handle.node).filter(|node| node.up).ok_or(CallError::Library)?;
-        if node.syncing || node.busy_until > now { Err(CallError::TryAgain) } else { Ok(node) }
+        if node.takes_calls(now) { Ok(node) } else { Err(CallError::TryAgain) }
     }
 
     fn send(&mut self, node: u32, sent: Sent) {

@@ -128,6 +128,11 @@ impl Node {
         self.up && self.paused_since.is_none()
     }
 
+    /// Takes calls of its clients.
+    pub(super) fn takes_calls(&self, now: Micros) -> bool {
+        !self.syncing && self.busy_until <= now
+    }
+
     /// Can put a message into the order now.
     pub(super) fn orders(&self) -> bool {
         self.hears() && !self.broken && !self.syncing

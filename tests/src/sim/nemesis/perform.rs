@@ -111,7 +111,8 @@ impl Run<'_> {
     }
 
     pub(super) fn allow(&mut self, node: u32) {
-        let Some(host) = self.cluster.hosts.get_mut(&node) else { return };
+        let tampered = self.cluster.hosts.get_mut(&node).filter(|host| host.kernel.is_tampered());
+        let Some(host) = tampered else { return };
         let model = host.kernel.model();
         let patterns: Vec<String> = model.faults().iter().map(|fault| fault.pattern.clone()).collect();
         patterns.iter().for_each(|pattern| model.allow(pattern));
