@@ -8,6 +8,10 @@
 
 #![allow(clippy::missing_panics_doc, reason = "tests panic to fail")]
 
+/// Lives are made of small things that come and go: with that of glibc they take a quarter longer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod explore;
 pub mod field;
 pub mod golden;
