@@ -136,13 +136,13 @@ impl Reader<'_> {
     }
 
     fn entry(&self, name: &str) -> Result<Read, Error> {
-        let path = format!("node/{name}");
+        let path = ["node/", name].concat();
+        let at = |attribute: &str| [path.as_str(), "/", attribute].concat();
         let name = NodeName::new(name).map_err(|rule| self.unexpected(&path, name, rule))?;
-        let address =
-            self.parse(&format!("{path}/ipv4_address"), "an IPv4 address", |text| text.parse::<Ipv4Addr>().ok())?;
-        let port = self.number(&format!("{path}/ipv4_port"))?;
-        let num = self.parse(&format!("{path}/num"), "a node number", |text| NodeNum::new(text.parse().ok()?).ok())?;
-        let local = self.parse(&format!("{path}/local"), "0 or 1", flag)?;
+        let address = self.parse(&at("ipv4_address"), "an IPv4 address", |text| text.parse::<Ipv4Addr>().ok())?;
+        let port = self.number(&at("ipv4_port"))?;
+        let num = self.parse(&at("num"), "a node number", |text| NodeNum::new(text.parse().ok()?).ok())?;
+        let local = self.parse(&at("local"), "0 or 1", flag)?;
         let address: Option<Address> = Address::new(address).ok();
         let Some((address, port)) = address.zip(Port::new(port).ok()) else {
             return Ok(Read::Unnumbered(name, Incomplete { address, port: Port::new(port).ok() }));
@@ -190,7 +190,7 @@ impl Reader<'_> {
 
     /// One attribute without its newline.
     fn text(&self, path: &str) -> Result<String, Error> {
-        let mut text = self.backend.show(&format!("{}/{path}", self.cluster))?;
+        let mut text = self.backend.show(&[self.cluster, "/", path].concat())?;
         text.truncate(text.trim_end_matches('\n').len());
         Ok(text)
     }

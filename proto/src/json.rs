@@ -30,7 +30,8 @@ pub(crate) mod hex {
     use serde::de::Error as _;
 
     pub(crate) fn text(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        let digit = |half: u8| char::from_digit(u32::from(half), 16);
+        bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).flatten().collect()
     }
 
     pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {

@@ -57,7 +57,7 @@ impl Backend for Model {
 }
 
 fn below(path: &str) -> String {
-    if path.is_empty() { "cluster".to_owned() } else { format!("cluster/{path}") }
+    if path.is_empty() { "cluster".to_owned() } else { ["cluster/", path].concat() }
 }
 
 impl Model {
