@@ -1,6 +1,6 @@
 //! Many seeds on all cores.
 
-use crate::sim::nemesis::{Failure, Plan, Tally};
+use crate::sim::nemesis::{Failure, Foundations, Plan, Tally};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -27,14 +27,14 @@ pub struct Runs {
 pub fn run(seeds: Range<u64>, plan: impl Fn(u64) -> Plan + Sync, done: impl Fn(u64) + Sync) -> Runs {
     let next = AtomicU64::new(seeds.start);
     let worker = || {
-        let mut runs = Runs::default();
+        let (mut runs, mut foundations) = (Runs::default(), Foundations::default());
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return runs;
             }
             let plan = plan(seed);
-            match if seed % PROVED_EVERY == 0 { plan.prove() } else { plan.run() } {
+            match if seed % PROVED_EVERY == 0 { plan.prove() } else { plan.run_on(&mut foundations) } {
                 Ok(tally) => runs.tally += &tally,
                 Err(failure) if runs.failures.len() < FAILURES_MAX => runs.failures.push((seed, failure)),
                 Err(_) => {}

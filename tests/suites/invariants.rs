@@ -28,7 +28,8 @@ fn what_must_hold_holds_under_any_faults_and_then_all_comes_to_rest() {
     let Runs { tally, failures } = seeds::run(first..last, Plan::of, |_| ());
     println!("{tally}");
     let seeds: Vec<u64> = failures.iter().map(|(seed, _)| *seed).take(LISTED_MAX).collect();
-    let shown: Vec<String> = failures.iter().take(SHOWN_MAX).map(|(seed, failure)| show(*seed, failure)).collect();
+    let shown: Vec<String> =
+        failures.iter().take(SHOWN_MAX).map(|(seed, failure)| show(*seed, &Plan::of(*seed), failure)).collect();
     println!("least often: {:?}", tally.sometimes.rarest().into_iter().take(LISTED_MAX).collect::<Vec<_>>());
     assert!(failures.is_empty(), "{} seeds failed, such as {seeds:?}\n\n{}", failures.len(), shown.join("\n"));
     if last - first >= SEEDS {
@@ -38,8 +39,22 @@ fn what_must_hold_holds_under_any_faults_and_then_all_comes_to_rest() {
     }
 }
 
-fn show(seed: u64, failure: &Failure) -> String {
-    let plan = Plan::of(seed).shrunk(failure);
+#[test]
+fn brief_lives_hold_as_well() {
+    let first = number("SEED_FIRST", 1);
+    let Runs { tally, failures } = seeds::run(first..first + SEEDS / 10, brief, |_| ());
+    println!("brief: {tally}");
+    let shown: Vec<String> =
+        failures.iter().take(SHOWN_MAX).map(|(seed, failure)| show(*seed, &brief(*seed), failure)).collect();
+    assert!(failures.is_empty(), "{} brief seeds failed\n\n{}", failures.len(), shown.join("\n"));
+}
+
+fn brief(seed: u64) -> Plan {
+    Plan::brief(seed, 5)
+}
+
+fn show(seed: u64, plan: &Plan, failure: &Failure) -> String {
+    let plan = plan.shrunk(failure);
     let now = plan.fails_like(failure).expect("a shrunk plan fails alike");
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{seed}.txt"));
     let written = fs::write(&file, format!("{plan}{now}\n\n{}", plan.told()));
@@ -50,7 +65,9 @@ fn show(seed: u64, failure: &Failure) -> String {
 #[test]
 fn a_seed_runs_the_same_way_twice() {
     for seed in [1, 7, 42] {
-        let (one, two) = (Plan::of(seed).run().map(|t| t.steps), Plan::of(seed).run().map(|t| t.steps));
-        assert_eq!(one, two, "seed {seed}");
+        for plan in [Plan::of(seed), brief(seed)] {
+            let (one, two) = (plan.run().map(|t| t.steps), plan.run().map(|t| t.steps));
+            assert_eq!(one, two, "seed {seed}");
+        }
     }
 }

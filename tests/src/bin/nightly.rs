@@ -1,5 +1,6 @@
-//! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N] [--story]`.
+//! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N] [--brief] [--story]`.
 //!
+//! With `--brief` the lives begin in a cluster of five nodes (or `--nodes`) that stands, and are short.
 //! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed. With `--story` the
 //! smallest plan that still fails is told line by line.
 
@@ -13,6 +14,8 @@ use std::time::Instant;
 
 /// Between two lines.
 const SAID_EVERY_S: u64 = 10;
+/// Nodes of a brief life.
+const BRIEF_NODES: u32 = 5;
 /// Failing seeds that are shown.
 const SHOWN_MAX: usize = 20;
 
@@ -30,7 +33,12 @@ fn main() -> ExitCode {
     let (first, count) = (option(&words, "--first").unwrap_or(1), option(&words, "--seeds").unwrap_or(10_000_000));
     let nodes = option(&words, "--nodes").and_then(|nodes| u32::try_from(nodes).ok());
     let (start, done, said) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
-    let plan = |seed| nodes.map_or_else(|| Plan::of(seed), |nodes| Plan::of_size(seed, nodes));
+    let brief = words.iter().any(|word| word == "--brief");
+    let plan = |seed| match nodes {
+        _ if brief => Plan::brief(seed, nodes.unwrap_or(BRIEF_NODES)),
+        None => Plan::of(seed),
+        Some(nodes) => Plan::of_size(seed, nodes),
+    };
     let rate = |done: u64| done as f64 / start.elapsed().as_secs_f64();
     let runs = seeds::run(first..first + count, plan, |_| {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -12,13 +12,13 @@ pub const MS: Micros = 1_000;
 pub const SECOND: Micros = 1_000_000;
 
 /// A queue in time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Agenda<T> {
     heap: BinaryHeap<Reverse<Planned<T>>>,
     planned: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Planned<T> {
     at: Micros,
     number: u64,

@@ -45,7 +45,7 @@ pub struct Broken {
 }
 
 /// What the checkers remember of a run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// The digest of what an agent held after the message of this place in the order, in this ring.
     common: BTreeMap<(u64, RingId), (u32, u64)>,

@@ -30,7 +30,7 @@ pub use self::user_stack::{Tool, user_stack};
 pub const GROUP: &str = agent_core::status::CONTROL_GROUP;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cluster {
     now: Micros,
     rng: Rng,
@@ -50,7 +50,7 @@ pub struct Cluster {
     after_quiet: Option<(u32, u64, Event, Option<u64>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Due {
     /// The daemon tries to connect to corosync.
     Connect { node: u32, life: u64 },
@@ -134,6 +134,13 @@ impl Cluster {
             requests: 0,
             after_quiet: None,
         }
+    }
+
+    /// From here on chance comes from this seed; not as in a new cluster of the same seed, or numbers that are to be
+    /// used once would come again.
+    pub fn reseed(&mut self, seed: u64) {
+        self.rng = Rng::new(seed).split();
+        self.corosync.reseed(self.rng.split());
     }
 
     /// Virtual time.
@@ -353,7 +360,7 @@ impl Cluster {
 }
 
 /// The last messages as they read: every member gets the same bytes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Decoded(VecDeque<(u64, Result<Message, DecodeError>)>);
 
 /// More are never on their way at once, but in a flood.

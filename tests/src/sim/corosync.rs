@@ -152,7 +152,7 @@ pub enum Chance {
 }
 
 /// All of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Corosync {
     now: Micros,
     rng: Rng,
@@ -171,7 +171,7 @@ pub struct Corosync {
     cut: BTreeSet<(u32, u32)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Due {
     /// This node's next message gets its place.
     Order(u32),
@@ -231,6 +231,11 @@ impl Corosync {
                 node.start(ring, &up);
             }
         }
+    }
+
+    /// From here on chance comes from here.
+    pub fn reseed(&mut self, rng: Rng) {
+        self.rng = rng;
     }
 
     /// Virtual time.

@@ -14,7 +14,7 @@ use configfs::Op;
 use std::collections::{BTreeSet, VecDeque};
 
 /// A machine of the cluster.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Host {
     /// corosync's nodeid.
     pub node: u32,
@@ -67,7 +67,7 @@ pub struct Host {
 }
 
 /// A running o2cpgd.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Daemon {
     /// Its process.
     pub pid: u32,
@@ -96,7 +96,7 @@ pub struct Daemon {
 }
 
 /// Something for corosync.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Outgoing {
     /// A message for the group.
     Message(Vec<u8>),
@@ -107,7 +107,7 @@ pub enum Outgoing {
 }
 
 /// Something for the kernel thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Job {
     /// Do these, then read the tree.
     Batch {

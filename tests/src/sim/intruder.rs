@@ -21,7 +21,7 @@ pub enum Manner {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Intruder {
     member: Member,
     manner: Manner,

@@ -4,6 +4,7 @@
 //! random half of the kinds of faults, so that the others meet more often. After the last deed all faults end, and within
 //! [`REST_MAX`] every node must be let in, quiet, with the kernel it should have, and able to mount.
 
+mod foundation;
 mod outcome;
 mod perform;
 mod plan;
@@ -11,6 +12,7 @@ mod questions;
 mod rest;
 mod strange;
 
+use self::foundation::Founded;
 use super::agenda::{MS, Micros, SECOND};
 use super::checkers::Ledger;
 use super::cluster::{Cluster, Happening, user_stack};
@@ -21,6 +23,7 @@ use crate::lines::Lines;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, AssertUnwindSafe};
 
+pub use self::foundation::Foundations;
 pub use self::outcome::{Failure, Tally};
 pub use self::plan::{Deed, FAULTS_MIN, Plan};
 pub use self::strange::Strange;
@@ -38,7 +41,15 @@ impl Plan {
     /// # Errors
     /// [`Failure`]: the first thing that did not hold.
     pub fn run(&self) -> Result<Tally, Failure> {
-        self.run_with(Memory::Last).map(|(tally, _)| tally)
+        self.run_on(&mut Foundations::default())
+    }
+
+    /// The same, beginning in one of these if it begins in a cluster that stands.
+    ///
+    /// # Errors
+    /// [`Failure`]: the first thing that did not hold.
+    pub fn run_on(&self, foundations: &mut Foundations) -> Result<Tally, Failure> {
+        self.run_with(Memory::Last, foundations).map(|(tally, _)| tally)
     }
 
     /// Runs it twice and demands that both went the same way, that every recording replays with the same effects, and
@@ -47,13 +58,13 @@ impl Plan {
     /// # Errors
     /// [`Failure`]: the first thing that did not hold.
     pub fn prove(&self) -> Result<Tally, Failure> {
-        let (tally, one) = self.run_with(Memory::All)?;
-        let (_, other) = self.run_with(Memory::All)?;
+        let (tally, one) = self.run_with(Memory::All, &mut Foundations::default())?;
+        let (_, other) = self.run_with(Memory::All, &mut Foundations::default())?;
         if one == other { Ok(tally) } else { Err(Failure::Uncertain { one, other }) }
     }
 
-    fn run_with(&self, memory: Memory) -> Result<(Tally, u64), Failure> {
-        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.run_through(memory)));
+    fn run_with(&self, memory: Memory, foundations: &mut Foundations) -> Result<(Tally, u64), Failure> {
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.run_through(memory, foundations)));
         ended.unwrap_or_else(|said| {
             let text = said.downcast_ref::<String>().cloned();
             let text = text.or_else(|| said.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -61,9 +72,8 @@ impl Plan {
         })
     }
 
-    fn run_through(&self, memory: Memory) -> Result<(Tally, u64), Failure> {
-        let mut run = Run::new(self);
-        run.cluster.remember(memory);
+    fn run_through(&self, memory: Memory, foundations: &mut Foundations) -> Result<(Tally, u64), Failure> {
+        let mut run = Run::begin(self, memory, foundations)?;
         run.unrest()?;
         run.calm_down();
         run.rest()?;
@@ -76,7 +86,8 @@ impl Plan {
     /// The run as a story, line by line, with the deeds in it.
     #[must_use]
     pub fn told(&self) -> String {
-        let mut run = Run::new(self);
+        let begun = Run::begin(self, Memory::All, &mut Foundations::default());
+        let Ok(mut run) = begun else { return "it was never founded".into() };
         run.lines = Some(Lines::default());
         let _told = run.unrest().and_then(|()| {
             run.calm_down();
@@ -122,6 +133,8 @@ struct Run<'a> {
     cluster: Cluster,
     ledger: Ledger,
     tally: Tally,
+    /// When it began.
+    begun: Micros,
     next_look: Micros,
     /// Nodes whose address is the other one.
     moved: BTreeMap<u32, bool>,
@@ -134,7 +147,16 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    /// Where the plan begins.
+    fn begin(plan: &'a Plan, memory: Memory, foundations: &mut Foundations) -> Result<Self, Failure> {
+        let Some(number) = plan.begins else { return Ok(Run::fresh(plan, memory)) };
+        let Founded { mut cluster, ledger } = foundations.of(plan, number, memory)?;
+        cluster.reseed(plan.seed);
+        Ok(Run::of(plan, cluster, ledger))
+    }
+
+    /// With no node powered on.
+    fn fresh(plan: &'a Plan, memory: Memory) -> Self {
         let mut cluster = Cluster::new(plan.nodes, Chance::On, plan.seed);
         let mut timing = cluster.corosync.timing();
         timing.quorum = plan.quorum_lag;
@@ -146,13 +168,19 @@ impl<'a> Run<'a> {
         if let Some(recovers_by_itself) = plan.user_stack {
             cluster.hosts.values_mut().for_each(|host| host.stack = user_stack(recovers_by_itself));
         }
+        cluster.remember(memory);
+        Run::of(plan, cluster, Ledger::default())
+    }
+
+    fn of(plan: &'a Plan, mut cluster: Cluster, ledger: Ledger) -> Self {
         for (index, (at, _)) in plan.deeds.iter().enumerate() {
             cluster.plan(*at, index);
         }
         Run {
             plan,
+            begun: cluster.now(),
             cluster,
-            ledger: Ledger::default(),
+            ledger,
             tally: Tally {
                 runs: 1,
                 faults: plan.faults,
@@ -178,7 +206,7 @@ impl<'a> Run<'a> {
     fn step(&mut self) -> Result<(), Failure> {
         let Some(happening) = self.cluster.step() else { return Ok(()) };
         self.tally.steps += 1;
-        self.tally.time = self.cluster.now();
+        self.tally.time = self.cluster.now() - self.begun;
         self.tally.events += u64::from(matches!(happening, Happening::Handled(_)));
         if let Happening::Planned(index) = happening {
             let (at, deed) = self.plan.deeds[index];

@@ -13,7 +13,7 @@ use proto::peer::{Body, Live, Message, Version, ViewTag};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     /// Who it is, while connected.
     pub(super) me: Option<Member>,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 pub(super) type Joined = (Member, Rc<str>);
 
 /// One node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) id: u32,
     pub(super) up: bool,

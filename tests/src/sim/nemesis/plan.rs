@@ -1,6 +1,7 @@
 //! What happens to the cluster, and when: deeds, and the plan that a seed names.
 
 use super::DEAD_THRESHOLD;
+use super::foundation::{FOUNDATIONS, FOUNDED_BY};
 use super::strange::Strange;
 use crate::sim::agenda::{MS, Micros, SECOND};
 use crate::sim::rng::Rng;
@@ -76,6 +77,8 @@ pub struct Plan {
     pub seed: u64,
     /// Nodes of the cluster.
     pub nodes: u32,
+    /// The founding of a cluster that stands, in which it begins; without, no node is powered on.
+    pub begins: Option<u64>,
     /// Policy of all nodes.
     pub forget: Forget,
     /// Whether recovery is left to the daemon, on a user stack; `None`: the disk heartbeat does it.
@@ -110,20 +113,47 @@ const USER_STACK_PERCENT: u64 = 30;
 const STRANGE_PERCENT: u64 = 30;
 /// All nodes are powered on within this time.
 const POWER_ON_WITHIN: Micros = 1500 * MS;
+/// The first fault comes no sooner.
+const FIRST_AFTER: Micros = SECOND;
 /// Changes of the configuration, of all nodes: each takes as long to settle as four other faults.
 const MOVES_MAX: u32 = 2;
-/// The first fault comes a second later, and within this: while the cluster is founded, or soon after.
-const FIRST_WITHIN: Micros = 4 * SECOND;
-/// Most time between two faults is twice one of these.
-const GAPS: [Micros; 4] = [10 * MS, 40 * MS, 150 * MS, 600 * MS];
-/// A fault lasts at most one of these.
-const LONGEST: [Micros; 4] = [50 * MS, SECOND, 4 * SECOND, 16 * SECOND];
 /// Of a hundred faults, how many come together with the one before.
 const TOGETHER_PERCENT: u64 = 50;
-/// And how many hit when the one before has just been noticed, or its ring is being synchronised.
-const IN_RECOVERY_PERCENT: u64 = 6;
 /// After how many of a hundred faults somebody mounts, unmounts or asks.
 const USE_PERCENT: u64 = 60;
+
+/// How close to each other things happen.
+#[derive(Clone, Copy, Debug)]
+struct Tempo {
+    /// The first fault comes within this: while the cluster is founded, or soon after.
+    first_within: Micros,
+    /// Most time between two faults is twice one of these.
+    gaps: [Micros; 4],
+    /// A fault lasts at most one of these.
+    longest: [Micros; 4],
+    /// Of a hundred faults, how many hit when the one before has just been noticed, or its ring is being synchronised.
+    in_recovery_percent: u64,
+    /// Who mounts for a while unmounts within this.
+    mounted_within: Micros,
+}
+
+/// Views come and go between the faults.
+const LONG: Tempo = Tempo {
+    first_within: 4 * SECOND,
+    gaps: [10 * MS, 40 * MS, 150 * MS, 600 * MS],
+    longest: [50 * MS, SECOND, 4 * SECOND, 16 * SECOND],
+    in_recovery_percent: 6,
+    mounted_within: 10 * SECOND,
+};
+
+/// Faults come before the one before has been noticed; each life draws how long they last.
+const BRIEF: Tempo = Tempo {
+    first_within: 200 * MS,
+    gaps: [2 * MS, 5 * MS, 10 * MS, 20 * MS],
+    longest: [50 * MS, 100 * MS, 300 * MS, 4 * SECOND],
+    in_recovery_percent: 1,
+    mounted_within: SECOND,
+};
 
 impl Plan {
     /// The plan of a seed, for three to five nodes.
@@ -136,17 +166,34 @@ impl Plan {
     /// The plan of a seed for so many nodes.
     #[must_use]
     pub fn of_size(seed: u64, nodes: u32) -> Self {
-        let Policies { user_stack, fence, restart_grace_ms } = policies(seed);
-        let mut draw = Draw { rng: Rng::new(seed).split(), nodes, deeds: Vec::new(), spans: Vec::new(), moves: 0 };
+        Plan::drawn(seed, nodes, LONG, None)
+    }
+
+    /// A brief one for so many nodes: as many faults within a second, in a cluster that stands.
+    #[must_use]
+    pub fn brief(seed: u64, nodes: u32) -> Self {
+        let mut rng = Rng::new(!seed);
+        let longest = rng.pick(&BRIEF.longest).unwrap_or(SECOND);
+        Plan::drawn(seed, nodes, Tempo { longest: [longest; 4], ..BRIEF }, Some(rng.below(FOUNDATIONS)))
+    }
+
+    fn drawn(seed: u64, nodes: u32, tempo: Tempo, begins: Option<u64>) -> Self {
+        let Policies { user_stack, fence, restart_grace_ms } = policies(begins.unwrap_or(seed));
+        let mut draw =
+            Draw { rng: Rng::new(seed).split(), nodes, tempo, deeds: Vec::new(), spans: Vec::new(), moves: 0 };
         let rng = &mut draw.rng;
-        let forget = if rng.chance(70) { Forget::Unconfigured } else { Forget::Gone };
-        let quorum_lag = if rng.chance(20) { 500 * MS } else { 2 * MS };
+        let (forget, quorum_lag) = match begins {
+            Some(number) => habits(&mut Rng::new(number).split()),
+            None => habits(rng),
+        };
         let kinds = kinds(rng, user_stack.is_some());
-        let gap = rng.pick(&GAPS).unwrap_or(SECOND);
+        let gap = rng.pick(&tempo.gaps).unwrap_or(SECOND);
         let faults = FAULTS_MIN + rng.below(FAULTS_MORE);
         let detection = crate::sim::corosync::Timing::of(nodes as usize).detection();
-        draw.deeds = (1..=nodes).map(|node| (draw.rng.below(POWER_ON_WITHIN), Deed::PowerOn(node))).collect();
-        let mut at = SECOND + draw.rng.below(FIRST_WITHIN);
+        if begins.is_none() {
+            draw.deeds = power_on(nodes, &mut draw.rng);
+        }
+        let mut at = begins.map_or(FIRST_AFTER, |_| FOUNDED_BY) + draw.rng.below(tempo.first_within);
         while (draw.spans.len() as u64) < faults {
             let kind = draw.rng.pick(&kinds).unwrap_or(0);
             draw.fault(kind, at);
@@ -155,14 +202,14 @@ impl Plan {
             }
             at += match draw.rng.below(100) {
                 dice if dice < TOGETHER_PERCENT => draw.rng.below(20 * MS),
-                dice if dice < TOGETHER_PERCENT + IN_RECOVERY_PERCENT => detection - MS + draw.rng.below(8 * MS),
+                dice if dice < TOGETHER_PERCENT + tempo.in_recovery_percent => detection - MS + draw.rng.below(8 * MS),
                 _ => draw.rng.below(2 * gap),
             };
         }
         let Draw { mut deeds, spans, .. } = draw;
         deeds.sort_by_key(|(at, _)| *at);
         let overlap = overlap(&spans);
-        Plan { seed, nodes, forget, user_stack, fence, restart_grace_ms, quorum_lag, deeds, faults, overlap }
+        Plan { seed, nodes, begins, forget, user_stack, fence, restart_grace_ms, quorum_lag, deeds, faults, overlap }
     }
 
     /// o2cpg.toml of every node.
@@ -173,6 +220,16 @@ impl Plan {
         policy.attributes.dead_threshold = DEAD_THRESHOLD;
         policy
     }
+}
+
+fn habits(rng: &mut Rng) -> (Forget, Micros) {
+    let forget = if rng.chance(70) { Forget::Unconfigured } else { Forget::Gone };
+    (forget, if rng.chance(20) { 500 * MS } else { 2 * MS })
+}
+
+/// Each at its own moment.
+pub(super) fn power_on(nodes: u32, rng: &mut Rng) -> Vec<(Micros, Deed)> {
+    (1..=nodes).map(|node| (rng.below(POWER_ON_WITHIN), Deed::PowerOn(node))).collect()
 }
 
 /// Half of the kinds of faults, of those that there can be.
@@ -207,6 +264,7 @@ fn policies(seed: u64) -> Policies {
 struct Draw {
     rng: Rng,
     nodes: u32,
+    tempo: Tempo,
     deeds: Vec<(Micros, Deed)>,
     /// From when to when each fault lasts.
     spans: Vec<(Micros, Micros)>,
@@ -221,7 +279,7 @@ impl Draw {
 
     /// A fault, and often what takes it back later.
     fn fault(&mut self, kind: u64, at: Micros) {
-        let longest = self.rng.pick(&LONGEST).unwrap_or(SECOND);
+        let longest = self.rng.pick(&self.tempo.longest).unwrap_or(SECOND);
         let lasts = 10 * MS + self.rng.below(longest);
         let (node, byte) = (self.node(), self.rng.below(256) as u8);
         self.moves += u32::from(matches!(kind, 17..=19 | 23));
@@ -313,7 +371,7 @@ impl Draw {
     }
 
     fn mount_for_a_while(&mut self, node: u32, at: Micros) {
-        let until = at + self.rng.below(10 * SECOND);
+        let until = at + self.rng.below(self.tempo.mounted_within);
         self.deeds.extend([(at, Deed::Mount(node)), (until, Deed::Umount(node))]);
     }
 }
@@ -326,7 +384,7 @@ fn overlap(spans: &[(Micros, Micros)]) -> usize {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { seed, nodes, forget, user_stack, fence, quorum_lag, restart_grace_ms, .. } = self;
+        let Plan { seed, nodes, begins, forget, user_stack, fence, quorum_lag, restart_grace_ms, .. } = self;
         let stack = match user_stack {
             None => "o2cb",
             Some(true) => "a user stack that recovers by itself",
@@ -334,6 +392,7 @@ impl fmt::Display for Plan {
         };
         let lag = quorum_lag / MS;
         write!(f, "seed {seed}: {nodes} nodes, {stack}, forget {forget:?}, fence {fence:?}, ")?;
+        begins.iter().try_for_each(|number| write!(f, "founded as {number}, "))?;
         writeln!(f, "restart grace {restart_grace_ms} ms, quorum after {lag} ms")?;
         self.deeds.iter().try_for_each(|(at, deed)| writeln!(f, "{:>8} ms  {deed:?}", at / MS))
     }
