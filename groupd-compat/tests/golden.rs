@@ -85,6 +85,7 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
             let names: Vec<Vec<u8>> = args[1..].iter().map(|cpg| cpg_name(cpg)).collect();
             cluster.haunt(number(0), &names);
         }
+        "begin-anew" => cluster.begin_anew(number(0)),
         // lapse 2 1: node 2's corosync restarts under its daemon; node 1 stands still
         "lapse" => cluster.lapse(number(0), number(1)),
         // Daemons that start from here on leave for clients that die.

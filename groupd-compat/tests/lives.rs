@@ -23,6 +23,8 @@ const SEEDS: u64 = 4_000;
 const TWICE_EACH: u64 = 100;
 /// Of so many lives one may hang in which daemons end in pieces; 1 of 8,000 was measured.
 const ONE_HANGS_OF: u64 = 2_000;
+/// The same where groupd begins anew in one process; 25 of 40,000 were measured.
+const ONE_HANGS_ANEW_OF: u64 = 800;
 
 /// FNV-1a of everything that was said and done.
 fn digest(cluster: &Cluster) -> u64 {
@@ -61,6 +63,14 @@ fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} lives\n{}\n{}", wrong.len(), seeds.join("\n"), wrong[0]);
 }
 
+/// At most one of so many lives hangs, and nothing else goes wrong.
+fn assert_few_hang(world: World, one_of: u64) {
+    let hangs = |why: &String| why.lines().next().is_some_and(|line| line.contains(HANG));
+    let (hangs, wrong): (Vec<_>, Vec<_>) = live_all(world).into_iter().partition(hangs);
+    assert_none(&wrong);
+    assert!(hangs.len() as u64 <= asked("SEEDS", SEEDS).div_ceil(one_of), "{}", hangs.join("\n"));
+}
+
 #[test]
 fn every_life_ends_well() {
     let (mixed, ragged) = (asked("MIXED", 0), asked("RAGGED", 0) == 1);
@@ -77,10 +87,13 @@ fn every_life_of_daemons_that_stand_still_ends_well() {
 #[test]
 fn no_end_in_pieces_starts_who_should_not() {
     for mixed in [0, 1] {
-        let (hangs, wrong) = live_all(World::ours(mixed, true))
-            .into_iter()
-            .partition::<Vec<_>, _>(|why| why.lines().next().is_some_and(|line| line.contains(HANG)));
-        assert_none(&wrong);
-        assert!(hangs.len() as u64 <= asked("SEEDS", SEEDS).div_ceil(ONE_HANGS_OF), "{}", hangs.join("\n"));
+        assert_few_hang(World::ours(mixed, true), ONE_HANGS_OF);
     }
+}
+
+/// groupd begins anew in the same process, as under o2cpgd. To those who stood still the two look alike, and some hang (B32).
+#[test]
+fn no_beginning_anew_starts_who_should_not() {
+    assert_none(&live_all(World { anew: true, ..World::ours(0, false) }));
+    assert_few_hang(World { anew: true, ..World::ours(1, false) }, ONE_HANGS_ANEW_OF);
 }

@@ -99,6 +99,8 @@ pub enum Error {
 struct Place {
     listener: Rc<UnixListener>,
     last_client: Rc<Cell<u64>>,
+    /// There has been a life before.
+    served: Cell<bool>,
     /// Where anybody wants to know.
     ears: Option<Ears>,
     told: Cell<(usize, CpgId)>,
@@ -123,6 +125,7 @@ impl Place {
         Ok(Place {
             listener,
             last_client: Rc::default(),
+            served: Cell::default(),
             ears,
             told,
             levels: RefCell::default(),

@@ -92,6 +92,7 @@ impl<'a> Server<'a> {
             wait_ms: options.wait_ms,
             delay_ms: options.delay_ms,
             on_client_death: options.on_client_death,
+            again: place.served.replace(true),
         };
         Server {
             machine: Machine::new(settings),

@@ -39,6 +39,12 @@ pub(super) fn told(standstill: &Standstill<'_>, me: NodeId, pid: impl Fn(ClientI
         Wait::QuorumReport { gone } => {
             ("quorum-report", format!("quorum to notice that {} is gone", nodes_of(gone)), ids(gone), GONE.to_owned())
         }
+        Wait::ToBeKnown { by } => (
+            "to-be-known",
+            format!("the groupd of {} to show that it knows of our new beginning", nodes_of(by)),
+            ids(by),
+            DAEMONS.to_owned(),
+        ),
         Wait::OwnJoin => ("own-join", "corosync to show our own join".into(), vec![], COROSYNC.into()),
         Wait::OwnLeave => ("own-leave", "corosync to show our own leave".into(), vec![], COROSYNC.into()),
         Wait::ControlCpg => {

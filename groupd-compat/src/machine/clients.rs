@@ -92,7 +92,7 @@ impl Machine {
         let mut group = Group::new(key.clone(), cpg, keeper, uid, kind);
         // A booting node is alone until its ring has merged: what it created there would be another group of
         // the same name. So nothing is joined before the first quorum (part of deviation B4).
-        if self.modes.mode != Mode::Libgroup || self.node.quorum.was_ever() {
+        if self.modes.mode != Mode::Libgroup || self.node.may_join() {
             group.ask(fx);
         }
         self.index.insert(key, cpg);

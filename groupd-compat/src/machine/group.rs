@@ -230,7 +230,8 @@ impl Group {
         let Some(change) = &self.current else {
             return match self.queue.front() {
                 Some(head) => Some(Wait::Control { node: head.node }),
-                None if !self.asked => Some(Wait::FirstQuorum),
+                None if !self.asked && !node.quorum.was_ever() => Some(Wait::FirstQuorum),
+                None if !self.asked => Some(Wait::ToBeKnown { by: node.control.unheard() }),
                 None if self.abreast.len() > 0 => Some(Wait::ControlCpg),
                 None if self.leaving => Some(Wait::OwnLeave),
                 None => self.members.is_empty().then_some(Wait::OwnJoin),

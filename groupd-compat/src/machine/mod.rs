@@ -22,6 +22,7 @@
 //! | `status` | records for queries, and read-only snapshots |
 
 mod abreast;
+mod again;
 mod change;
 mod clients;
 mod effect;
@@ -80,6 +81,9 @@ pub struct Settings {
     pub delay_ms: u64,
     /// What becomes of a dead client's groups.
     pub on_client_death: OnClientDeath,
+    /// Another machine of this very process was in the control CPG before us (deviation B32).
+    #[serde(default)]
+    pub again: bool,
 }
 
 impl Settings {
@@ -92,6 +96,7 @@ impl Settings {
             wait_ms: 5000,
             delay_ms: 2000,
             on_client_death: OnClientDeath::KillNode,
+            again: false,
         }
     }
 }
@@ -143,7 +148,7 @@ impl Machine {
         Machine {
             now: Tick::default(),
             ended: false,
-            node: Node::new(settings.me),
+            node: Node::new(settings.me, settings.again),
             modes: Modes::new(&settings),
             settings,
             clients: BTreeMap::new(),
@@ -180,7 +185,10 @@ impl Machine {
             Event::Delivered { from, body: Err(error), .. } => fx.notice(Notice::BadMessage { from, error }),
             Event::QuorumChanged(report) => self.quorum_changed(report, fx),
             Event::RingChanged { ring, nodes } => self.ring_changed(ring, &nodes, fx),
-            Event::TimerFired => self.mode_timer_fired(fx),
+            Event::TimerFired => {
+                self.stop_waiting_to_be_known();
+                self.mode_timer_fired(fx);
+            }
             Event::StopAsked => self.stop_asked(fx),
             Event::ShutdownAsked => fx.push(Effect::AnswerShutdown(self.may_end())),
             Event::CorosyncLost => self.end(Exit::CorosyncLost, fx),
@@ -243,7 +251,10 @@ impl Machine {
                 }
             }
             Message::GlobalId(id) => self.node.remember_created(id),
-            Message::Version(version) => self.version_heard(&version, fx),
+            Message::Version(version) => {
+                self.knows_us(from);
+                self.version_heard(&version, fx);
+            }
             Message::Data { .. } => {}
         }
     }

@@ -1,5 +1,6 @@
 //! What all groups of this node share.
 
+use super::again::Known;
 use super::event::Reason;
 use super::ghosts::Others;
 use super::quorum::Quorum;
@@ -30,6 +31,8 @@ pub(crate) struct Control {
     daemons: BTreeMap<NodeId, u32>,
     #[serde(default)]
     pub(crate) others: Others,
+    #[serde(default)]
+    pub(crate) known: Known,
     /// Of each node the last daemon that went, until a ring stands in which it cannot be.
     gone: BTreeMap<NodeId, Gone>,
 }
@@ -43,10 +46,10 @@ struct Gone {
 }
 
 impl Node {
-    pub(crate) fn new(me: NodeId) -> Self {
+    pub(crate) fn new(me: NodeId, again: bool) -> Self {
         Node {
             me,
-            control: Control::default(),
+            control: Control { known: if again { Known::NotYet } else { Known::Yes }, ..Control::default() },
             quorum: Quorum::default(),
             recovery: Recovery::default(),
             condemned: BTreeSet::new(),
@@ -58,6 +61,11 @@ impl Node {
     /// This node fails now.
     pub(crate) fn failure_of(&self, node: NodeId) -> Failure {
         Failure { node, quorum_seen: !self.quorum.names(node), ring: self.quorum.ring() }
+    }
+
+    /// May CPGs of groups be joined? Not before this node has seen quorum once.
+    pub(crate) fn may_join(&self) -> bool {
+        self.quorum.was_ever() && self.control.knows_us()
     }
 
     /// The number of the next change.

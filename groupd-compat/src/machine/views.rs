@@ -20,6 +20,7 @@ impl Machine {
     pub(crate) fn control_changed(&mut self, change: &ViewChange, fx: &mut Effects) {
         let failed = self.note_members(change);
         self.modes.view_changed(change, self.now);
+        self.see_who_knows_us(change, fx);
         self.say_version(change, fx);
         self.set_mode_timer(fx);
         if self.modes.mode != Mode::Libgroup {

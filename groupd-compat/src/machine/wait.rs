@@ -14,6 +14,8 @@ pub enum Wait {
     Mode,
     /// Its CPG is not joined before this node has seen quorum once.
     FirstQuorum,
+    /// We have begun anew in this process, and these daemons have not shown that they know (deviation B32).
+    ToBeKnown { by: BTreeSet<NodeId> },
     /// The own join has not come back.
     OwnJoin,
     /// The own leave has not come back.
@@ -45,6 +47,7 @@ impl fmt::Display for Wait {
         match self {
             Wait::Mode => write!(f, "the mode"),
             Wait::FirstQuorum => write!(f, "first quorum"),
+            Wait::ToBeKnown { by } => write!(f, "word from {}", Nodes(by)),
             Wait::OwnJoin => write!(f, "own join"),
             Wait::OwnLeave => write!(f, "own leave"),
             Wait::Quorum => write!(f, "quorum"),

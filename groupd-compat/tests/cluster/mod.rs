@@ -74,6 +74,8 @@ pub struct Cluster {
     /// Of each node, since it was switched on: a boot gives a daemon the process id that it had after the last one.
     starts: BTreeMap<u32, u32>,
     next_client: u64,
+    /// The next daemon of this node is in the process of its last.
+    again: Option<u32>,
     pub now: u64,
     /// Nodes whose clients answer only when told.
     pub manual: BTreeSet<(u32, Level)>,
@@ -132,6 +134,7 @@ impl Cluster {
             pids: BTreeMap::new(),
             starts: BTreeMap::new(),
             next_client: 0,
+            again: None,
             now: 0,
             manual: BTreeSet::new(),
             settings,
@@ -156,7 +159,8 @@ impl Cluster {
         *starts += 1;
         let pid = 1000 + *starts;
         self.pids.insert(node, pid);
-        let settings = (self.settings)(NodeId(node));
+        let again = self.again.take_if(|it| *it == node).is_some();
+        let settings = Settings { again, ..(self.settings)(NodeId(node)) };
         let original = self.originals.contains(&node);
         let daemon = Daemon {
             machine: if original {
@@ -301,6 +305,7 @@ impl Cluster {
         self.log.pop();
         self.boot(node);
         self.starts.insert(node, self.pids[&node] - 1001);
+        self.again = Some(node);
         self.start_daemon(node);
         self.sides = before;
         let side = self.side_of(deaf);
@@ -310,6 +315,16 @@ impl Cluster {
             self.tell_views(member, &side);
             self.tell_ring(member, &side, &[]);
         }
+    }
+
+    /// The daemon ends, as its process does not: it joins again under the same process id. o2cpgd does so when its groupd has to
+    /// begin anew.
+    pub fn begin_anew(&mut self, node: u32) {
+        self.again = Some(node);
+        self.log.push(format!("-- groupd of node {node} begins anew, in the same process"));
+        self.daemon_ends(node, Reason::ProcDown);
+        self.starts.insert(node, self.pids[&node] - 1001);
+        self.start_daemon(node);
     }
 
     /// All that ran on this node is gone.

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use told::Told;
 
 const DEEDS_MAX: u64 = 70;
+/// Longer than anything waits for time to pass.
+const PATIENCE_MS: u64 = 10_000;
 /// A life that goes on after so many steps never ends.
 const STEPS_MAX: usize = 100_000;
 /// How a life goes wrong in which all wait for ever, and nothing else is wrong.
@@ -71,17 +73,19 @@ pub struct World {
     pub originals: Originals,
     /// Do nodes take what comes in an order of its own, so that lives of one plan can be compared?
     pub own_order: bool,
+    /// May groupd begin anew in the same process?
+    pub anew: bool,
 }
 
 impl World {
     /// Of our daemons only.
     pub fn ours(mixed: u64, ragged: bool) -> Self {
-        World { mixed, ragged, plan: Plan::Any, originals: Originals::None, own_order: false }
+        World { mixed, ragged, plan: Plan::Any, originals: Originals::None, own_order: false, anew: false }
     }
 
     /// In corosync's order, the same for all choices of originals.
     pub fn of(plan: Plan, originals: Originals) -> Self {
-        World { mixed: 0, ragged: false, plan, originals, own_order: true }
+        World { mixed: 0, ragged: false, plan, originals, own_order: true, anew: false }
     }
 }
 
@@ -156,7 +160,7 @@ impl Life {
         let (node, at) = (self.node(), self.chance.below(3) as i64);
         let group = GROUPS[at as usize];
         let ghosts = u64::from(self.order.is_none()); // to an original they are the daemon that it knew
-        let deed = self.chance.below(42 + ghosts);
+        let deed = self.chance.below(42 + ghosts + u64::from(self.world.anew));
         match (self.world.plan, deed) {
             (Plan::Quiet, 16..=18) => return self.die_in_quiet(node, deed == 18),
             (Plan::Quiet, 19..=24 | 40..) | (Plan::Deaths, 19..=21 | 40..) => return Ok(()),
@@ -191,6 +195,7 @@ impl Life {
             40 if self.is_up(node) => self.cluster.blink(node),
             41 => return self.die_alone(node),
             42 if self.is_up(node) => self.haunt(node),
+            43 if self.is_up(node) => self.cluster.begin_anew(node),
             _ => {}
         }
         self.watch()
@@ -290,6 +295,8 @@ impl Life {
         self.cluster.heal();
         self.settle()?;
         (1..=self.size).for_each(|node| self.cluster.revive(node));
+        self.settle()?;
+        self.cluster.pass_time(PATIENCE_MS);
         self.settle()?;
         let waits = self.cluster.waits();
         if waits.is_empty() { self.agree() } else { Err(format!("{HANG}{}", waits.join("; "))) }
