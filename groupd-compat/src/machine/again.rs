@@ -68,7 +68,7 @@ impl Machine {
     }
 
     /// This daemon speaks.
-    pub(crate) fn knows_us(&mut self, daemon: Member) {
+    pub(crate) fn is_known_to(&mut self, daemon: Member) {
         self.no_longer_unheard(|it| it.node == daemon.node);
     }
 

@@ -15,7 +15,8 @@
 //! | `views`, `abreast` | view changes of the control CPG and of the groups' CPGs, put in order; merges of partitions |
 //! | `group`, `change` | a group, and one membership change of it |
 //! | `steps`, `overtake`, `saved` | stop → all stopped → start → all started; failures in between; early steps |
-//! | `former` | words about a former life of this node |
+//! | `former`, `again` | words about a former life of this node; a machine that begins anew in the process of another |
+//! | `ghosts` | processes that corosync lists although they have ended |
 //! | `recovery`, `quorum` | who may start after a failure |
 //! | `modes` | pending, libgroup, libcpg |
 //! | `node` | what all groups share |
@@ -252,7 +253,7 @@ impl Machine {
             }
             Message::GlobalId(id) => self.node.remember_created(id),
             Message::Version(version) => {
-                self.knows_us(from);
+                self.is_known_to(from);
                 self.version_heard(&version, fx);
             }
             Message::Data { .. } => {}
