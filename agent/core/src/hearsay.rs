@@ -2,7 +2,7 @@
 //!
 //! | what the others say in their Hellos | what whoever was away does |
 //! |---|---|
-//! | `unfenced`: died, and the gate is closed | waits with them, and mounts nothing |
+//! | `unfenced`: died, and the gate is closed | waits with them, and mounts nothing, until the gate opens or the dead is back |
 //! | `died`: died, and writes no more | buries it as well, if it uses volumes |
 //!
 //! `died` is said for as long as an agent is away from a live kernel, or is not in (`outsiders`): that agent may not have heard of a mount which came
@@ -18,6 +18,9 @@ use crate::saved::{Saved, SavedDeath};
 use crate::table::{Agreed, Standing};
 use proto::peer::{Died, Hello, VolumeId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Who opens the gate of a node that is back.
+const RESTARTED: &str = "its own restart";
 
 impl Agent {
     /// Whoever used volumes when we last heard of it, and is not in the ring; and whoever has been off in between: it died
@@ -119,7 +122,6 @@ impl Agent {
             own.is_some_and(|own| own.unfenced.contains(&node) || own.died.iter().any(|died| died.nodeid == node))
         };
         self.drop_what_nobody_waits_for(&agreed, &others);
-        self.buried.retain(|node| agreed.of_node(*node).is_none());
         if self.policy.fence != Fence::None {
             let news = others.iter().flat_map(|hello| &hello.unfenced).filter(|node| !is_known(**node));
             news.for_each(|node| self.learn_unfenced(NodeId(*node), &agreed));
@@ -128,6 +130,7 @@ impl Agent {
             let news = others.iter().flat_map(|hello| &hello.died).filter(|died| !is_known(died.nodeid));
             news.for_each(|died| self.learn_died(*died, &agreed));
         }
+        self.buried.retain(|node| agreed.of_node(*node).is_none());
         self.agreed = Some(agreed);
         if !self.deaths_are_missed() {
             self.obituaries.clear(); // our Hello had them, and all that they are for have heard it
@@ -146,8 +149,11 @@ impl Agent {
 
     /// What we have buried ourselves is no news: a Hello may be older than the end of it.
     fn learn_unfenced(&mut self, node: NodeId, agreed: &Agreed) {
-        if agreed.of_node(node).is_none() && !self.buried.contains(&node) {
-            self.learned(node);
+        let is_back = agreed.is_back_with_nothing(node);
+        let may_be_dead = is_back || agreed.of_node(node).is_none();
+        if may_be_dead && !self.buried.contains(&node) && self.own_node != Some(node) {
+            let death = self.learned(node);
+            death.fenced_by = death.fenced_by.take().or(is_back.then(|| RESTARTED.into()));
         }
     }
 
@@ -185,20 +191,31 @@ impl Agent {
         self.boots.extend(boots.collect::<Vec<_>>());
     }
 
-    /// A node that is back with another boot id has been off in between.
+    /// A node that is back with another boot id has been off in between. Where we do not know which boot died, it is enough
+    /// that it uses nothing.
     pub(crate) fn rebooted_is_fenced(&mut self, fx: &mut Effects) {
         let Some(agreed) = &self.agreed else { return };
         let boots = boots_of(&agreed.hellos);
-        self.deaths.retain(|node, death| match boots.get(node).zip(death.boot) {
-            Some((now, died)) if *now == died => false, // it was only out of sight
-            Some(_) if death.fenced_by.is_none() => {
-                let by = "its own restart".to_owned();
+        self.deaths.retain(|node, death| match boots.get(node) {
+            Some(now) if death.boot == Some(*now) => false, // it was only out of sight
+            Some(_) if death.fenced_by.is_none() && (death.boot.is_some() || agreed.is_back_with_nothing(*node)) => {
+                let by = RESTARTED.to_owned();
                 fx.notice(Notice::FenceOpened { node: *node, by: by.clone() });
                 death.fenced_by = Some(by);
                 true
             }
             Some(_) | None => true,
         });
+    }
+}
+
+impl Agreed {
+    /// It is here, has not been let in, and its kernel uses nothing: what it was before writes no more.
+    fn is_back_with_nothing(&self, node: NodeId) -> bool {
+        self.of_node(node).is_some_and(|(member, hello)| {
+            let is_in = self.standing.get(member) == Some(&Standing::Established);
+            !is_in && !hello.incomplete && !hello.live.is_live()
+        })
     }
 }
 
