@@ -46,9 +46,11 @@ impl Agent {
         died.into_iter().for_each(|node| self.node_died(node));
     }
 
-    /// Without corosync: what becomes of the others is not known from here on.
+    /// Without corosync: what becomes of the others is not known from here on. Whose Goodbye we have heard may be back, and
+    /// leave without one.
     pub(crate) fn nobody_is_heard(&mut self) {
         self.absent.clear();
+        self.left.clear();
         self.unheard = self.uses.keys().map(|node| (*node, false)).collect();
     }
 
