@@ -95,13 +95,14 @@ impl Run<'_> {
         used_again.collect::<Vec<_>>().into_iter().for_each(|dead| self.cluster.tool_umounts(dead));
     }
 
-    /// What the status of such a node asks for: its entry is not what it is configured with, or it was cut off; and no other
-    /// kernel takes that entry as long as it uses the one before.
+    /// What the status of such a node asks for: its entry is not what it is configured with, or it was cut off; and another
+    /// kernel does not take that entry as long as it uses the one before.
     fn unmount_if_in_the_way(&mut self, node: u32) {
         let agreed = self.cluster.agent(node).and_then(Agent::agreed);
         let is_in_the_way = |agreed: &Agreed| {
             let asked = |(member, refusal): &(Member, Refusal)| member.nodeid == node && may_stand(refusal);
-            agreed.troubles.iter().any(asked) && agreed.refused.values().any(|(entry, ..)| entry.nodeid == node)
+            let is_not_taken = || agreed.refused.values().any(|(entry, ..)| entry.nodeid == node);
+            agreed.troubles.iter().any(asked) && (is_not_taken() || !agreed.misaligned.is_empty())
         };
         if agreed.is_some_and(is_in_the_way) {
             self.cluster.umount(node);
