@@ -1,4 +1,5 @@
-//! Events of cpg-glue → events of the core. Wraps, never judges; what is of another group or connection is dropped.
+//! Events of cpg-glue → events of the core. Wraps, and judges one thing only: processes of this node that have ended are not
+//! handed in (`ended`, docs/decisions/0010). What is of another group or connection is dropped.
 
 use crate::ended::Ended;
 use agent_core::Event;

@@ -3,9 +3,10 @@
 //! corosync before 2ab885ab may go on listing a process of a node that was lost and back between two rings, on that node, too
 //! (seen under chaos). All would wait for its Hello for ever. Whether a process of our own node runs is known here, so one
 //! that does not is left out of the list before the core sees it; in the name of the view the others then miss it, and know
-//! the same (`agent_core::view`). Who was handed in once is not taken back: corosync shows its end.
+//! the same (`agent_core::view`). Who was handed in once is not taken back, and who joins beside us was alive when it did:
+//! corosync shows the end of both. Pids are compared, so o2cpgd must see those of the node (docs/decisions/0010).
 
-use agent_core::event::ViewChange;
+use agent_core::event::{Reason, ViewChange};
 use agent_core::ids::Member;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -22,9 +23,9 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// A connection of this process. In a pid namespace of our own, corosync's numbers tell us nothing.
+    /// A connection of this process.
     pub(crate) fn of(me: Member) -> Ended {
-        Ended { me: Some(me).filter(|me| me.pid == std::process::id()), ..Ended::default() }
+        Ended { me: Some(me), ..Ended::default() }
     }
 
     /// Takes out who has ended.
@@ -38,7 +39,7 @@ impl Ended {
             if self.handed_in.contains(member) || self.left_out.contains(member) {
                 continue;
             }
-            if is_running(member.pid) {
+            if change.joined.contains(&(*member, Reason::Join)) || is_running(member.pid) {
                 self.handed_in.insert(*member);
             } else {
                 warn!(pid = member.pid, "corosync lists a process of this node that has ended, it is left out");
@@ -62,7 +63,6 @@ fn is_running(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::event::Reason;
 
     const OLD: Member = Member { nodeid: 3, pid: 90 };
     const PEER: Member = Member { nodeid: 1, pid: 90 };
@@ -108,11 +108,27 @@ mod tests {
     }
 
     #[test]
-    fn where_pids_mean_nothing_nobody_is_taken_out() {
-        let mut ended = Ended::of(Member { nodeid: 3, pid: std::process::id() + 1 });
-        let mut first = list(&[OLD, us()], None, None);
-        ended.take_out(&mut first, |_| false);
-        assert_eq!(first, list(&[OLD, us()], None, None));
+    fn who_joins_beside_us_runs_even_where_its_pid_is_not_known() {
+        let mut ended = Ended::of(us());
+        let first = list(&[us()], Some((us(), Reason::Join)), None);
+        ended.take_out(&mut first.clone(), |_| false);
+        let joins = list(&[OLD, us()], Some((OLD, Reason::Join)), None);
+        let mut later = joins.clone();
+        ended.take_out(&mut later, |_| false);
+        assert_eq!(later, joins);
+        let mut relisted = list(&[PEER, OLD, us()], Some((PEER, Reason::NodeUp)), None);
+        let all = relisted.clone();
+        ended.take_out(&mut relisted, |_| false);
+        assert_eq!(relisted, all, "it was handed in");
+    }
+
+    #[test]
+    fn who_is_listed_again_after_a_split_is_asked_for() {
+        let mut ended = Ended::of(us());
+        ended.take_out(&mut list(&[us()], Some((us(), Reason::Join)), None), |_| false);
+        let mut merged = list(&[OLD, us()], Some((OLD, Reason::NodeUp)), None);
+        ended.take_out(&mut merged, |_| false);
+        assert_eq!(merged, list(&[us()], None, None));
     }
 
     #[test]
