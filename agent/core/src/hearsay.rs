@@ -5,8 +5,8 @@
 //! | `unfenced`: died, and the gate is closed | waits with them, and mounts nothing, until the gate opens or the dead is back |
 //! | `died`: died, and writes no more | buries it as well, if it uses volumes |
 //!
-//! `died` is said for as long as an agent is away from a live kernel, or is not in (`outsiders`): that agent may not have heard of a mount which came
-//! just before. It cannot know what the dead used, so each of its own volumes may be concerned.
+//! `died` is said for as long as an agent is away from a live kernel, or is not in (`outsiders`): that agent may not have
+//! heard of a mount which came just before. It cannot know what the dead used, so each of its own volumes may be concerned.
 
 use crate::agent::Agent;
 use crate::deaths::Death;
