@@ -41,10 +41,14 @@ impl Bench {
         bench.feed(Event::Started);
         bench.feed(Event::ViewChanged(CpgId::CONTROL, view(nodes, &[], &[(1, Reason::Join)])));
         bench.quorum(4, nodes);
-        bench.feed(Event::ClientCame(CLIENT, Caller { uid: 0, access: Access::Full }));
-        bench.feed(Event::Asked(CLIENT, Ok(Request::Setup { kind: ClientKind::new(b"test"), level: level(1) })));
-        bench.feed(Event::Asked(CLIENT, Ok(Request::Join { name: name("alpha") })));
+        bench.ask_for_alpha();
         bench
+    }
+
+    fn ask_for_alpha(&mut self) {
+        self.feed(Event::ClientCame(CLIENT, Caller { uid: 0, access: Access::Full }));
+        self.feed(Event::Asked(CLIENT, Ok(Request::Setup { kind: ClientKind::new(b"test"), level: level(1) })));
+        self.feed(Event::Asked(CLIENT, Ok(Request::Join { name: name("alpha") })));
     }
 
     fn quorum(&mut self, seq: u64, nodes: &[u32]) {
@@ -408,7 +412,69 @@ fn a_silent_daemon_is_a_ghost_when_another_of_its_node_speaks() {
 #[test]
 fn a_daemon_outside_the_ring_is_a_ghost() {
     let mut bench = alone_in_alpha();
+    assert_eq!(bench.machine.status().daemons, [NodeId(1), NodeId(2)]);
     let ring = RingId { representative: 1, seq: 8 };
     let told = bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1)] });
     assert_eq!(told, [Effect::Notice(Notice::Ghost { ghost: member(2) })]);
+    assert_eq!(bench.machine.status().daemons, [NodeId(1)]);
+}
+
+/// A machine that begins anew in its process, beside a daemon on node 2 that says nothing, asked to join.
+fn anew_beside_a_silent_daemon(compat: Compat) -> Bench {
+    Bench::new(Settings { again: true, compat, ..Settings::libgroup(NodeId(1)) }, &[1, 2])
+}
+
+fn timer(effects: &[Effect]) -> Option<u64> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::SetTimer(ms) => Some(*ms),
+        _ => None,
+    })
+}
+
+/// Fires when it was set to, and each time as it is set again, until a group is joined. Returns when that was.
+fn rings_until_joined(bench: &mut Bench, mut at: u64) -> u64 {
+    for _ in 0..8 {
+        bench.machine.handle(Tick(at), Event::TimerFired, &mut bench.fx);
+        let effects: Vec<Effect> = bench.fx.drain().collect();
+        if effects.iter().any(|effect| matches!(effect, Effect::JoinCpg(ALPHA, _))) {
+            return at;
+        }
+        at += timer(&effects).expect("nothing will ever ring again");
+    }
+    panic!("not joined");
+}
+
+#[test]
+fn a_silent_daemon_is_waited_for_no_longer_than_an_old_one() {
+    let mut bench = anew_beside_a_silent_daemon(Compat::Libgroup);
+    assert_eq!(bench.wait(), Some(Wait::ToBeKnown { by: [NodeId(2)].into() }));
+    assert_eq!(rings_until_joined(&mut bench, 5000), 5000);
+}
+
+#[test]
+fn a_timer_that_rings_early_is_set_again() {
+    let mut bench = anew_beside_a_silent_daemon(Compat::Libgroup);
+    assert_eq!(rings_until_joined(&mut bench, 2000), 5000);
+}
+
+#[test]
+fn who_is_to_be_known_has_joined_first() {
+    let mut bench = Bench {
+        machine: Machine::new(Settings { again: true, ..Settings::libgroup(NodeId(1)) }),
+        fx: Effects::default(),
+    };
+    bench.feed(Event::Started);
+    bench.quorum(4, &[1, 2]);
+    bench.ask_for_alpha();
+    assert_eq!(bench.wait(), Some(Wait::OwnJoin));
+}
+
+/// The mode has a timer of its own, and is found by what another daemon says before that rings.
+#[test]
+fn a_mode_that_is_found_leaves_the_other_wait_its_timer() {
+    let mut bench = anew_beside_a_silent_daemon(Compat::Detect);
+    let version = Version { node: NodeId(1), generation: 3, mode: 2, compat: 2, groups: 0 };
+    bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(1), body: Ok(Message::Version(version)) });
+    assert_eq!(bench.wait(), Some(Wait::ToBeKnown { by: [NodeId(2)].into() }));
+    assert_eq!(rings_until_joined(&mut bench, 2000), 5000);
 }

@@ -43,7 +43,7 @@ pub(super) fn told(standstill: &Standstill<'_>, me: NodeId, pid: impl Fn(ClientI
             "to-be-known",
             format!("the groupd of {} to show that it knows of our new beginning", nodes_of(by)),
             ids(by),
-            DAEMONS.to_owned(),
+            UNHEARD.to_owned(),
         ),
         Wait::OwnJoin => ("own-join", "corosync to show our own join".into(), vec![], COROSYNC.into()),
         Wait::OwnLeave => ("own-leave", "corosync to show our own leave".into(), vec![], COROSYNC.into()),
@@ -84,6 +84,8 @@ pub(super) fn told(standstill: &Standstill<'_>, me: NodeId, pid: impl Fn(ClientI
 }
 
 const DAEMONS: &str = "a daemon that says nothing is spoken for after some seconds: o2cpg cpg list shows them all";
+const UNHEARD: &str =
+    "it goes on without the silent when they have had as long as an old daemon has: o2cpg cpg list shows them all";
 const GONE: &str =
     "it is asked to end in each ring that still names it; if it stays: end its corosync, or power it off";
 

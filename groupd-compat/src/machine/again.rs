@@ -10,10 +10,11 @@
 //! still take one machine for the other, and a group then hangs (docs/COMPAT.md, "Open").
 
 use super::Machine;
-use super::effect::{Effect, Effects};
+use super::effect::Effects;
 use super::event::{Reason, ViewChange};
 use super::node::Control;
-use crate::ids::{Member, NodeId, Tick};
+use super::wait::Wait;
+use crate::ids::{Member, Tick};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -35,11 +36,11 @@ impl Control {
         self.known == Known::Yes
     }
 
-    /// Who has not spoken since our own join.
-    pub(crate) fn unheard(&self) -> BTreeSet<NodeId> {
+    /// What joins wait for until then.
+    pub(crate) fn wait_to_be_known(&self) -> Wait {
         match &self.known {
-            Known::Except { daemons, .. } => daemons.iter().map(|daemon| daemon.node).collect(),
-            Known::Yes | Known::NotYet => BTreeSet::new(),
+            Known::Except { daemons, .. } => Wait::ToBeKnown { by: daemons.iter().map(|daemon| daemon.node).collect() },
+            Known::Yes | Known::NotYet => Wait::OwnJoin,
         }
     }
 
@@ -56,37 +57,40 @@ impl Control {
 impl Machine {
     /// The control CPG changed, and its daemons are known.
     pub(crate) fn see_who_knows_us(&mut self, change: &ViewChange, fx: &mut Effects) {
-        let (me, wait_ms) = (self.node.me, self.settings.wait_ms);
+        let me = self.node.me;
         let control = &mut self.node.control;
         let joins = change.joined.iter().any(|(member, reason)| member.node == me && *reason == Reason::Join);
         if control.known == Known::NotYet && joins {
             let daemons = change.members.iter().copied().filter(|it| it.node != me).collect();
             control.known = Known::Except { daemons, since: self.now };
-            fx.push(Effect::SetTimer(wait_ms));
         }
-        self.no_longer_unheard(|daemon| !change.members.contains(&daemon));
+        self.no_longer_unheard(|daemon| !change.members.contains(&daemon), fx);
     }
 
     /// This daemon speaks.
-    pub(crate) fn is_known_to(&mut self, daemon: Member) {
-        self.no_longer_unheard(|it| it.node == daemon.node);
+    pub(crate) fn is_known_to(&mut self, daemon: Member, fx: &mut Effects) {
+        self.no_longer_unheard(|it| it.node == daemon.node, fx);
     }
 
-    pub(crate) fn stop_waiting_to_be_known(&mut self) {
-        if let Known::Except { since, .. } = &self.node.control.known
-            && self.now.since(*since) >= self.settings.wait_ms
-        {
-            self.no_longer_unheard(|_| true);
+    /// Milliseconds until the silent are waited for no longer.
+    pub(crate) fn known_due(&self) -> Option<u64> {
+        let Known::Except { since, .. } = &self.node.control.known else { return None };
+        Some(self.settings.wait_ms.saturating_sub(self.now.since(*since)))
+    }
+
+    pub(crate) fn stop_waiting_to_be_known(&mut self, fx: &mut Effects) {
+        if self.known_due() == Some(0) {
+            self.no_longer_unheard(|_| true, fx);
         }
     }
 
-    fn no_longer_unheard(&mut self, done: impl Fn(Member) -> bool) {
+    fn no_longer_unheard(&mut self, done: impl Fn(Member) -> bool, fx: &mut Effects) {
         if self.node.control.knows_us() {
             return;
         }
         self.node.control.strike(done);
         if self.node.control.knows_us() {
-            self.busy.extend(self.groups.values().filter(|group| !group.asked).map(|group| group.cpg));
+            self.join_what_waits(fx);
         }
     }
 }

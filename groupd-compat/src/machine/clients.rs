@@ -90,14 +90,30 @@ impl Machine {
         self.last_cpg += 1;
         let cpg = CpgId(self.last_cpg);
         let mut group = Group::new(key.clone(), cpg, keeper, uid, kind);
-        // A booting node is alone until its ring has merged: what it created there would be another group of
-        // the same name. So nothing is joined before the first quorum (part of deviation B4).
-        if self.modes.mode != Mode::Libgroup || self.node.may_join() {
+        if self.may_join() {
             group.ask(fx);
         }
         self.index.insert(key, cpg);
         self.groups.insert(cpg, group);
         Ok(())
+    }
+
+    /// May CPGs of groups be joined? A booting node is alone until its ring has merged: what it created there would be another
+    /// group of the same name. So nothing is joined before the first quorum (part of deviation B4), but for what is only
+    /// occupied.
+    fn may_join(&self) -> bool {
+        match self.modes.mode {
+            Mode::Libgroup => self.node.quorum.was_ever() && self.node.control.knows_us(),
+            Mode::Pending => self.node.control.knows_us(),
+            Mode::Libcpg => true,
+        }
+    }
+
+    /// What forbade to join may be over.
+    pub(crate) fn join_what_waits(&mut self, fx: &mut Effects) {
+        if self.may_join() {
+            self.groups.values_mut().filter(|group| !group.asked).for_each(|group| group.ask(fx));
+        }
     }
 
     /// The own leave of a group is complete. Whoever waits for that joins.

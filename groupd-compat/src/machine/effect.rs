@@ -82,7 +82,7 @@ pub enum Notice {
     BadMessage { from: Member, error: DecodeError },
     /// A control message of a process that is not that node's daemon.
     Forged { from: Member },
-    /// corosync lists a daemon that has ended; another one of its node runs (deviation B31).
+    /// corosync lists a daemon that has ended: another one of its node speaks, or its node is not in the ring (deviation B31).
     Ghost { ghost: Member },
     /// A message for a change that it cannot belong to any more.
     Late { group: GroupKey, from: NodeId },

@@ -231,7 +231,7 @@ impl Group {
             return match self.queue.front() {
                 Some(head) => Some(Wait::Control { node: head.node }),
                 None if !self.asked && !node.quorum.was_ever() => Some(Wait::FirstQuorum),
-                None if !self.asked => Some(Wait::ToBeKnown { by: node.control.unheard() }),
+                None if !self.asked => Some(node.control.wait_to_be_known()),
                 None if self.abreast.len() > 0 => Some(Wait::ControlCpg),
                 None if self.leaving => Some(Wait::OwnLeave),
                 None => self.members.is_empty().then_some(Wait::OwnJoin),

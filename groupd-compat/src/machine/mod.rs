@@ -187,8 +187,9 @@ impl Machine {
             Event::QuorumChanged(report) => self.quorum_changed(report, fx),
             Event::RingChanged { ring, nodes } => self.ring_changed(ring, &nodes, fx),
             Event::TimerFired => {
-                self.stop_waiting_to_be_known();
+                self.stop_waiting_to_be_known(fx);
                 self.mode_timer_fired(fx);
+                self.set_timer(fx);
             }
             Event::StopAsked => self.stop_asked(fx),
             Event::ShutdownAsked => fx.push(Effect::AnswerShutdown(self.may_end())),
@@ -225,6 +226,13 @@ impl Machine {
         self.busy.extend(&self.gated);
     }
 
+    /// There is one timer: it rings for whatever is due first.
+    pub(crate) fn set_timer(&self, fx: &mut Effects) {
+        if let Some(due) = self.mode_due().into_iter().chain(self.known_due()).min() {
+            fx.push(Effect::SetTimer(due.max(1)));
+        }
+    }
+
     fn started(&mut self, fx: &mut Effects) {
         if self.node.me.0 > 0xffff {
             fx.notice(Notice::WideNodeId { node: self.node.me });
@@ -253,7 +261,7 @@ impl Machine {
             }
             Message::GlobalId(id) => self.node.remember_created(id),
             Message::Version(version) => {
-                self.is_known_to(from);
+                self.is_known_to(from, fx);
                 self.version_heard(&version, fx);
             }
             Message::Data { .. } => {}

@@ -184,10 +184,10 @@ impl Machine {
         }
     }
 
-    pub(crate) fn set_mode_timer(&self, fx: &mut Effects) {
-        if self.modes.mode == Mode::Pending {
-            fx.push(Effect::SetTimer(self.modes.next_due(self.now, self.settings.wait_ms, self.settings.delay_ms)));
-        }
+    /// Milliseconds until something is due for the mode.
+    pub(crate) fn mode_due(&self) -> Option<u64> {
+        let due = || self.modes.next_due(self.now, self.settings.wait_ms, self.settings.delay_ms);
+        (self.modes.mode == Mode::Pending).then(due)
     }
 
     /// Speaks for the silent, and proposes libcpg when all are pending.
@@ -202,7 +202,6 @@ impl Machine {
         if self.modes.all_pending_for(self.now, self.settings.delay_ms) {
             multicast(self.version(Mode::Libcpg), fx);
         }
-        self.set_mode_timer(fx);
     }
 
     pub(crate) fn version_heard(&mut self, version: &Version, fx: &mut Effects) {
@@ -210,6 +209,7 @@ impl Machine {
         self.modes.mode = mode;
         fx.notice(Notice::ModeChosen { mode: mode.wire() });
         let early = std::mem::take(&mut self.modes.early);
+        self.join_what_waits(fx);
         match mode {
             Mode::Libcpg => self.join_placeholders(fx),
             Mode::Libgroup => early.into_iter().for_each(|(cpg, shown)| self.shown(cpg, shown, fx)),

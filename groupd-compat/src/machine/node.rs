@@ -63,11 +63,6 @@ impl Node {
         Failure { node, quorum_seen: !self.quorum.names(node), ring: self.quorum.ring() }
     }
 
-    /// May CPGs of groups be joined? Not before this node has seen quorum once.
-    pub(crate) fn may_join(&self) -> bool {
-        self.quorum.was_ever() && self.control.knows_us()
-    }
-
     /// The number of the next change.
     pub(crate) fn next_nr(&mut self) -> EventNr {
         self.last_nr = self.last_nr.wrapping_add(1);

@@ -26,9 +26,6 @@ impl Group {
     /// Failures overtake queued joins and leaves, but not the current change except as `overtake.rs` says.
     /// Each turn takes a change from the queue, moves the current one to its next phase, or ends it.
     pub(crate) fn work(&mut self, node: &mut Node, fx: &mut Effects) -> After {
-        if !self.asked && node.may_join() {
-            self.ask(fx);
-        }
         while self.current.is_some() || self.take_next(node) {
             self.evaluate(node.me, fx);
             let moved = self.act(node, fx);

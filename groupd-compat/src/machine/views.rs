@@ -22,7 +22,7 @@ impl Machine {
         self.modes.view_changed(change, self.now);
         self.see_who_knows_us(change, fx);
         self.say_version(change, fx);
-        self.set_mode_timer(fx);
+        self.set_timer(fx);
         if self.modes.mode != Mode::Libgroup {
             return;
         }
@@ -217,6 +217,7 @@ impl Machine {
         for ghost in self.node.control.outside(nodes) {
             fx.notice(Notice::Ghost { ghost });
             self.ended_unseen(ghost, Reason::NodeDown, fx);
+            self.node.control.members.retain(|node| *node != ghost.node);
         }
         self.complete_ring(ring, fx);
         self.node.control.ring_stands(nodes);
@@ -242,9 +243,7 @@ impl Machine {
             fx.push(Effect::Kill(node, KillReason::StillNamed));
         }
         self.wake_gated();
-        if self.node.quorum.was_ever() {
-            self.busy.extend(self.groups.values().filter(|group| !group.asked).map(|group| group.cpg));
-        }
+        self.join_what_waits(fx);
     }
 }
 
@@ -262,8 +261,12 @@ impl Group {
                 self.members.push(member);
             }
         }
-        let mut found: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
-        found.dedup();
+        let mut found = Vec::new();
+        for Member { node, .. } in &self.members {
+            if !found.contains(node) {
+                found.push(*node);
+            }
+        }
         self.saved.keep_from(&found);
         if found.len() == 1 {
             self.global_id = node.next_global_id();
