@@ -1,4 +1,5 @@
-//! Seeds without end: `cargo run --release -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N] [--brief] [--story]`.
+//! Seeds without end: `cargo run --profile nightly -p cluster-tests --bin nightly -- --seeds 10000000 [--first N] [--nodes N] [--brief]
+//! [--story]`.
 //!
 //! With `--brief` the lives begin in a cluster of five nodes (or `--nodes`) that stands, and are short.
 //! Says every ten seconds how many runs a second it makes, and ends with 1 if a seed failed. With `--story` the
