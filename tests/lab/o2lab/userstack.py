@@ -69,23 +69,30 @@ DLM_LOG = "/var/log/dlm_controld/dlm_controld.log"
 # The tools take a kernel without this file for an old one, and speak the whole protocol.
 OLD_KERNEL = "mount --bind /dev/null /sys/fs/ocfs2/dlm_recover_callback_support"
 
-# enable_fscontrol: the DLM leaves the file system's recovery to a daemon. Nobody fences in the lab.
+# It ends at once where corosync does not answer yet.
 START = """
-printf %(label)s > /sys/fs/ocfs2/cluster_stack
+printf %s > /sys/fs/ocfs2/cluster_stack
 mkdir -p /etc/dlm /run/dlm_controld /var/log/dlm_controld
-printf 'enable_fencing=0\\nenable_startup_fencing=0\\nenable_fscontrol=%(fscontrol)d\\n' > /etc/dlm/dlm.conf
+printf '%s' > /etc/dlm/dlm.conf
+until corosync-cfgtool -s > /dev/null 2>&1; do sleep 0.1; done
 dlm_controld
 """
 
 
-def up(lab, nodes=(1, 2, 3), fscontrol=True):
+def dlm_conf(fscontrol, fence):
+    """enable_fscontrol: the DLM leaves the file system's recovery to a daemon. `fence`: the program that powers a node off."""
+    fencing = "enable_fencing=1\\nfence_all %s\\npost_join_delay=1\\n" % fence if fence else "enable_fencing=0\\n"
+    return fencing + "enable_startup_fencing=0\\nenable_fscontrol=%d\\n" % fscontrol
+
+
+def up(lab, nodes=(1, 2, 3), fscontrol=True, fence=None, seconds=ASK_S):
     """Selects the stack and starts dlm_controld on each of the nodes."""
-    words = START % {"label": LABEL, "fscontrol": fscontrol}
-    lab.in_parallel(lambda node: lab.run(node, words, ASK_S), nodes)
+    words = START % (LABEL, dlm_conf(fscontrol, fence))
+    lab.in_parallel(lambda node: lab.run(node, words, seconds), nodes)
     for node in nodes:
         # It answers before it has told the kernel who this node is; a mount in between fails.
         ready = "dlm_tool status >/dev/null 2>&1 && grep -q 1 /sys/kernel/config/dlm/cluster/comms/%d/local" % node
-        lab.wait_for(node, ready, ASK_S, "dlm_controld has set up the kernel")
+        lab.wait_for(node, ready, seconds, "dlm_controld has set up the kernel")
 
 
 # ---- what the daemon says -------------------------------------------------------------

@@ -6,7 +6,7 @@ import time
 from .. import net
 from ..errors import LabError
 from ..settings import cluster_address
-from .programs import AGENT, CLIENT, CONT, COROSYNC, KILL, STOP, TERM, TOOLS
+from .programs import AGENT, CLIENT, CONT, COROSYNC, DLM, KILL, POWER, STOP, TERM, TOOLS
 
 COMMAND_S = 15
 # About 5 s in a guest.
@@ -66,14 +66,12 @@ class Faults:
 
     def power_off(self, where):
         node = where[0]
-        self.keeper.hold(node, "node")
-        was_on = self.lab.processes.alive(node)
+        self.keeper.hold(node, POWER)
         self.keeper.save_recording_from_host(node)
-        self.lab.crash(node)
-        return was_on
+        return self.keeper.cut_power(node)
 
     def power_on(self, where):
-        self.release(where[0], "node")
+        self.release(where[0], POWER)
 
     def pause(self, where):
         self.keeper.hold(where[0], "paused")
@@ -92,6 +90,12 @@ class Faults:
     def set_clock(self, where):
         """To the host's."""
         self.lab.remote.call(where[0], ["date", "-s", "@%.3f" % time.time()], COMMAND_S)
+
+    def cut_off(self, where):
+        """From all others, which end it, if it used a volume."""
+        others = [node for node in self.lab.processes.known() if node != where[0]]
+        self.lab.partition(list(where), others)
+        return True
 
     # ---- network ------------------------------------------------------------
 
@@ -182,6 +186,7 @@ FAULTS = {
     "agent-kill": of_program(AGENT, KILL, released(AGENT)),
     "agent-stop": of_program(AGENT, STOP, continued(AGENT)),
     "agent-term": of_program(AGENT, TERM, Faults.end_agent),
+    "dlm-kill": of_program(DLM, KILL, released(DLM)),
     "client-kill": (Faults.kill_one_client, released(CLIENT)),
     "client-stop": of_program(CLIENT, STOP, continued(CLIENT)),
     "tool-kill": (Faults.kill_tools, lambda faults, where: None),
@@ -194,6 +199,7 @@ FAULTS = {
                 lambda faults, where: faults.hear(where[1], where[0])),
     "apart": (lambda faults, where: all([faults.deafen(*where), faults.deafen(*where[::-1])]),
               lambda faults, where: faults.hear_both(*where)),
+    "cut-off": (Faults.cut_off, lambda faults, where: faults.lab.heal()),
     "partition": (Faults.cut, lambda faults, where: faults.lab.heal()),
     "kernel-refuses": (lambda faults, where: faults.write(where[0], "faults", REFUSALS),
                        lambda faults, where: faults.write(where[0], "faults", "")),

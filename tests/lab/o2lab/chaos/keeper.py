@@ -6,10 +6,12 @@ import threading
 from collections import Counter
 
 from ..errors import LabError
-from .programs import AGENT, COROSYNC
+from .. import userstack
+from .programs import AGENT, COROSYNC, DLM, FENCE, POWER
 
 RECORDER = "/run/o2cpg/recorder"
 SAVE_S = 20
+START_S = 10
 
 
 class Keeper:
@@ -28,7 +30,7 @@ class Keeper:
     def hold(self, node, name):
         with self.lock:
             self.held[node, name] += 1
-            self.outages[node] += name == "node"
+            self.outages[node] += name == POWER
 
     def release(self, node, name):
         with self.lock:
@@ -43,12 +45,12 @@ class Keeper:
 
     def keep(self, node):
         """True if everything that should run does."""
-        if self.is_held(node, "node") or self.is_held(node, "paused"):
+        if self.is_held(node, POWER) or self.is_held(node, "paused"):
             return False
         if not self.lab.processes.alive(node):
             self.boot(node)
         alive = self.programs.alive(node)
-        missing = [name for name in (COROSYNC, AGENT) if name not in alive]
+        missing = [name for name in self.work.services if name not in alive]
         for name in missing:
             if not self.is_held(node, name):
                 self.start(node, name)
@@ -61,12 +63,21 @@ class Keeper:
         with self.boots:
             self.lab.start(node, corosync=False)
 
+    def cut_power(self, node):
+        """True if it was on. It boots again when nothing holds it down."""
+        with self.boots:
+            was_on = self.lab.processes.alive(node)
+            self.lab.crash(node)
+        return was_on
+
     def start(self, node, name):
         """One that does not start, since its former life still holds something, is tried again soon."""
         try:
             if name == COROSYNC:
                 self.lab.corosync.start(node)
                 self.programs.prefer(node, COROSYNC)
+            elif name == DLM:
+                userstack.up(self.lab, (node,), fence=FENCE, seconds=START_S)
             else:
                 self.save_recording(node)
                 # Written once: a daemon that has just been started may be reading it.

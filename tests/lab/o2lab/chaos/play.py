@@ -6,21 +6,23 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .. import ocfs2
+from .. import ocfs2, userstack
 from ..errors import LabError
 from ..scenario import Broken, Cluster
 from . import checks, schedule
 from .faults import Faults
 from .keeper import Keeper
+from .power import Switches
 from .programs import CLIENT, COROSYNC, Programs
 from .report import Figures
-from .workload import Asker, Clients, Writers
+from .workload import Asker, Clients, UserStack, Writers
 
-ROUND_S = {"ns": 60, "uml": 150}
-CONVERGE_S = 10         # what is promised
-PATIENCE_S = 30         # what is waited, to tell late from never
+ROUND_S = {"ns": 60, "uml": 150, "user": 150}
+# What is promised; with the user stack nodes are still ended for the last fault, and boot.
+CONVERGE_S = {"ns": 10, "uml": 10, "user": 60}
+PATIENCE_S = 90         # what is waited, to tell late from never
 STORM_S = 15            # longer than corosync ever takes to form a ring here
-KEEP_S = {"ns": 0.3, "uml": 2.0}
+KEEP_S = {"ns": 0.3, "uml": 2.0, "user": 2.0}
 READY_S = 60
 HEAL_S = 60
 
@@ -28,7 +30,8 @@ HEAL_S = 60
 # socket to be read, five corosyncs on two busy cores answer each other's old join messages and form no ring again.
 NAMESPACES = Cluster(5, "ns", conf=(("totem.token", "400"), ("totem.token_coefficient", "50"),
                                     ("totem.consensus", "1200")))
-CLUSTERS = {"ns": NAMESPACES, "uml": ocfs2.VOLUME_FOR_THREE}
+CLUSTERS = {"ns": NAMESPACES, "uml": ocfs2.VOLUME_FOR_THREE, "user": userstack.CLUSTER}
+WORK = {"ns": Clients, "uml": Writers, "user": UserStack}
 NETWORK = 0             # the worker of what belongs to no node
 
 
@@ -110,6 +113,7 @@ class Run:
                 self.round(number)
         finally:
             self.asker.stop()
+            self.switches.stop()
             self.is_over.set()
             for worker in self.workers.values():
                 worker.join(HEAL_S)
@@ -119,15 +123,16 @@ class Run:
     def begin_work(self):
         """The lab is up, with the programs in it."""
         self.programs = Programs(self.lab)
-        self.work = (Clients if self.kind == "ns" else Writers)(self.lab, self.programs, self.words.legacy)
+        self.work = WORK[self.kind](self.lab, self.programs, self.words.legacy)
         self.keeper = Keeper(self.lab, self.programs, self.work, self.log)
         self.faults = Faults(self.lab, self.programs, self.keeper)
         for node in self.nodes:
             self.programs.prefer(node, COROSYNC)
         self.asker = Asker(self.lab, self.nodes, self.keeper, self.log)
         self.workers = {node: Worker(node, self) for node in [NETWORK] + self.nodes}
-        for worker in self.workers.values():
-            worker.start()
+        self.switches = Switches(self.lab, self.keeper, self.log)
+        for one in [self.switches, *self.workers.values()]:
+            one.start()
         self.work.rest()
         self.until_settled(READY_S)
         self.keeper.restarts.clear()
@@ -150,9 +155,9 @@ class Run:
         self.figures.converged_s.append(took)
         self.log.say("round %d: %d drawn (%s), %.0f faults a minute, converged in %.1f s" % (
             number, len(drawn), schedule.digest(drawn), self.figures.rate(), took))
-        if took > CONVERGE_S:
+        if took > CONVERGE_S[self.kind]:
             raise Broken("round %d: converged %.1f s after the last fault, not within %d s" % (
-                number, took, CONVERGE_S))
+                number, took, CONVERGE_S[self.kind]))
         self.look(number)
 
     def break_things(self, drawn, began):
@@ -232,7 +237,9 @@ class Run:
     def verdict(self):
         """Everything that was written down. Returns lines for the person."""
         said = list(self.figures.lines())
-        if self.kind == "uml":
+        if self.switches.cuts:
+            said.append("nodes cut the power of others %d times" % self.switches.cuts)
+        if self.kind != "ns":
             from . import disk
             said += disk.checked(self.lab, self.nodes, self.work)
         for node in self.nodes:

@@ -6,7 +6,9 @@ import signal
 from ..errors import LabError
 from ..nodes import is_zombie
 
-COROSYNC, AGENT, CLIENT = "corosync", "o2cpgd", "chaos_client"
+COROSYNC, DLM, AGENT, CLIENT = "corosync", "dlm_controld", "o2cpgd", "chaos_client"
+FENCE = "/lab/guest/fence"
+POWER = "node"             # what is held when a node is to stay off
 WRITER, TOOLS = "chaos_writer", ("umount", "umount.ocfs2")
 QUERY_S = 5
 PREFERRED = -15
@@ -64,7 +66,7 @@ def program(words):
     named = [os.path.basename(word) for word in words]
     if named[0].startswith("python3"):
         named = [name for name in named[1:] if not name.startswith("-")] or [""]
-    return named[0] if named[0] in (COROSYNC, AGENT, CLIENT, WRITER) + TOOLS else None
+    return named[0] if named[0] in (COROSYNC, DLM, AGENT, CLIENT, WRITER) + TOOLS else None
 
 
 def read(pid):

@@ -68,9 +68,23 @@ KERNELS = (
     Kind("apart", 2, 0.5, 5, nodes=2),
     Kind("partition", 3, 0.5, 5, nodes=0),
 )
-KINDS = {"ns": NAMESPACES, "uml": KERNELS}
-GAP_S = {"ns": 0.5, "uml": 4.0}     # mean time from one to the next; a few find nothing to break
-SETTLE_S = {"ns": 2.0, "uml": 12.0}     # a node that was dark is left alone so long, to get somewhere
+# Whoever loses corosync or dlm_controld under a volume has to restart, and so has a kernel whose o2cpgd dies: one at a time, for the
+# others need quorum to have it ended.
+USER_STACK = (
+    Kind("node-off", 4, 1, 8, is_dark=True),
+    Kind("corosync-kill", 3, 0.5, 4, is_dark=True),
+    Kind("corosync-stop", 3, 0.5, 6, is_dark=True),
+    Kind("dlm-kill", 2, 0.2, 3, is_dark=True),
+    Kind("agent-kill", 3, 0.2, 5, is_dark=True),
+    Kind("cut-off", 4, 0.5, 8, is_dark=True),
+    Kind("agent-stop", 4, 0.5, 6),
+    Kind("tool-kill", 5, 0, 0),
+    Kind("clock-ahead", 2, 0.5, 8),
+    Kind("clock-behind", 2, 0.5, 8),
+)
+KINDS = {"ns": NAMESPACES, "uml": KERNELS, "user": USER_STACK}
+GAP_S = {"ns": 0.5, "uml": 4.0, "user": 5.0}     # mean time from one to the next; a few find nothing to break
+SETTLE_S = {"ns": 2.0, "uml": 12.0, "user": 20.0}     # a node that was dark is left alone so long, to get somewhere
 
 
 def faults(seed, number, kind, nodes, length_s):

@@ -5,7 +5,7 @@ import threading
 import time
 
 from ..errors import LabError, NodeDown, OverTime
-from .programs import AGENT, CLIENT, WRITER
+from .programs import AGENT, CLIENT, COROSYNC, DLM, FENCE, WRITER
 
 GROUPS = (("a", 1), ("b", 2))
 QUESTIONS = ("o2cpg -o json status", "o2cpg -o json groups --legacy", "o2cpg wait --timeout 2s --for settled",
@@ -20,6 +20,8 @@ RECORDER = "[recorder]\nsize_bytes = 67108864\n"
 
 class Clients:
     """Namespaces: two clients of libgroup on each node."""
+
+    services = (COROSYNC, AGENT)
 
     def __init__(self, lab, programs, legacy):
         self.lab, self.programs, self.legacy = lab, programs, legacy
@@ -52,6 +54,7 @@ class Clients:
 class Writers:
     """Kernels: each node mounts, writes, unmounts, again and again. What was told as written stays on the host."""
 
+    services = (COROSYNC, AGENT)
     config = O2CB % 7 + RECORDER
     legacy = False
 
@@ -98,6 +101,13 @@ class Writers:
             pass
         for thread in self.threads.values():
             thread.join(JOIN_S)
+
+
+class UserStack(Writers):
+    """The same on the user stack: the recovery is o2cpgd's, behind a fence program."""
+
+    services = (COROSYNC, DLM, AGENT)
+    config = 'restart_grace_s = 12\nfence = "command"\nfence_command = "%s"\n' % FENCE + RECORDER
 
 
 class Asker:
