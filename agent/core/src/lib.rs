@@ -13,7 +13,7 @@
 //! | [`event`], [`effect`] | everything that can happen, everything we can ask for |
 //! | [`agent`] | one match that routes; the state |
 //! | [`view`], `ghosts` | CPG views, ring ids and quorum → who is here |
-//! | `exchange` | a view begins with everybody's Hello |
+//! | `exchange`, `doubt` | a view begins with everybody's Hello; a message of our own shows that nothing we hold is old |
 //! | [`merge`] | the Hellos → what all hold in common, and the verdict on each |
 //! | [`table`], [`step`] | the agreed node table; add and remove as steps of all members |
 //! | `work` | our part of a step: batches for the kernel, and the answer |
@@ -50,6 +50,7 @@ pub mod adopt;
 pub mod agent;
 mod ask;
 pub mod deaths;
+mod doubt;
 pub mod effect;
 pub mod event;
 mod exchange;
