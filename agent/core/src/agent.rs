@@ -55,6 +55,9 @@ pub struct Agent {
     /// Nodes that we have buried and that have not come back since.
     #[serde(default)]
     pub(crate) buried: BTreeSet<NodeId>,
+    /// We were away from our kernel, and it may have used volumes: who has been let in since, or buried.
+    #[serde(default)]
+    pub(crate) met: Option<BTreeSet<NodeId>>,
     /// Buried while an agent was away from a live kernel: the boot that died.
     #[serde(default)]
     pub(crate) obituaries: BTreeMap<NodeId, [u8; 16]>,
@@ -270,6 +273,7 @@ impl Agent {
         }
         self.kernel.see(started.kernel.clone());
         self.admitted = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
+        self.was_away(self.admitted);
         self.link.why = "not connected yet".into();
         self.started = Some(Box::new(started));
     }
@@ -308,6 +312,7 @@ impl Agent {
         self.exchange = Exchange::default();
         self.agreed = None;
         self.nobody_is_heard();
+        self.was_away(!self.volumes_in_kernel().is_empty());
         self.timers.cancel(Timer::Deaf);
         self.look_for_deserted(fx);
     }

@@ -144,6 +144,7 @@ impl Agent {
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
         self.learn_of_deaths();
+        self.bury_strangers();
         self.note_boots();
         self.keep_uses(fx);
         self.tell_fenced_again();
@@ -246,6 +247,7 @@ impl Agent {
             }
             Ended::Admitted(member) => {
                 self.lives.insert(NodeId(member.nodeid), Live::default());
+                self.has_met(NodeId(member.nodeid));
                 fx.notice(Notice::Table {
                     step: self.table.as_ref().map_or(0, |table| table.version.step),
                     change: format!("node {} is ready", member.nodeid),

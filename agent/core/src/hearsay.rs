@@ -5,6 +5,9 @@
 //! | `unfenced`: died, and the gate is closed | waits with them, and mounts nothing, until the gate opens or the dead is back |
 //! | `died`: died, and writes no more | buries it as well, if it uses volumes |
 //!
+//! And what nobody says, because nobody knows it any more: whoever was away from a kernel that uses volumes buries each node
+//! that comes with nothing in use and was not let in since, whether it has died or not. If it has not, DOWN has no effect.
+//!
 //! `died` is said for as long as an agent is away from a live kernel, or is not in (`outsiders`): that agent may not have
 //! heard of a mount which came just before. It cannot know what the dead used, so each of its own volumes may be concerned.
 
@@ -103,6 +106,7 @@ impl Agent {
     pub(crate) fn is_buried(&mut self, node: NodeId, fx: &mut Effects) {
         let Some(death) = self.deaths.remove(&node) else { return };
         self.buried.insert(node);
+        self.has_met(node);
         if let Some(boot) = death.boot.filter(|_| self.deaths_are_missed()) {
             self.obituaries.insert(node, boot);
         }
@@ -185,6 +189,32 @@ impl Agent {
         let death = self.deaths.entry(node).or_insert(death);
         death.learned = true;
         death
+    }
+
+    /// From here on nothing is known of those who came and went meanwhile.
+    pub(crate) fn was_away(&mut self, from_volumes: bool) {
+        self.met = from_volumes.then(BTreeSet::new).or(self.met.take());
+    }
+
+    /// What it was before is buried.
+    pub(crate) fn has_met(&mut self, node: NodeId) {
+        if let Some(met) = &mut self.met {
+            met.insert(node);
+        }
+    }
+
+    /// It may have used our volumes, died, and come back, with nobody there who still knows.
+    pub(crate) fn bury_strangers(&mut self) {
+        let (Some(agreed), Some(met)) = (&self.agreed, &self.met) else { return };
+        let is_stranger = |node: &NodeId| {
+            let is_other = self.own_node != Some(*node) && !met.contains(node) && !self.deaths.contains_key(node);
+            is_other && agreed.is_back_with_nothing(*node)
+        };
+        let here = agreed.hellos.keys().map(|member| NodeId(member.nodeid));
+        let strangers: Vec<NodeId> = here.filter(is_stranger).collect();
+        if self.kernel.stack.needs_control() && !self.volumes_in_kernel().is_empty() {
+            strangers.into_iter().for_each(|node| self.learned(node).fenced_by = Some(RESTARTED.into()));
+        }
     }
 
     /// After all that asks what was known before.
