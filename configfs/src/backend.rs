@@ -116,26 +116,13 @@ impl Reader<'_> {
         })
     }
 
-    /// Numbered and unnumbered entries; see [`Tree`] for the ones that read number 0.
-    #[allow(clippy::type_complexity, reason = "the two maps of Tree")]
-    fn entries(&self) -> Result<(BTreeMap<NodeNum, Node>, BTreeMap<NodeName, Incomplete>), Error> {
-        let (mut nodes, mut incomplete, mut zeros) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for name in self.backend.list(&format!("{}/node", self.cluster))? {
-            match self.entry(&name)? {
-                Read::Numbered(node) => drop(nodes.insert(node.num, node)),
-                Read::Unnumbered(name, found) => drop(incomplete.insert(name, found)),
-                Read::NumberZeroOrNone(node) => zeros.push(node),
-            }
-        }
-        if let (1, false) = (zeros.len(), nodes.contains_key(&NodeNum::ZERO)) {
-            nodes.extend(zeros.drain(..).map(|node| (node.num, node)));
-        }
-        let doubtful = |node: Node| (node.name, Incomplete { address: Some(node.address), port: Some(node.port) });
-        incomplete.extend(zeros.into_iter().map(doubtful));
-        Ok((nodes, incomplete))
+    fn entries(&self) -> Result<Entries, Error> {
+        let names = self.backend.list(&format!("{}/node", self.cluster))?;
+        let entries: Vec<Shown> = names.iter().map(|name| self.entry(name)).collect::<Result<_, _>>()?;
+        Ok(sorted(entries))
     }
 
-    fn entry(&self, name: &str) -> Result<Read, Error> {
+    fn entry(&self, name: &str) -> Result<Shown, Error> {
         let path = ["node/", name].concat();
         let at = |attribute: &str| [path.as_str(), "/", attribute].concat();
         let name = NodeName::new(name).map_err(|rule| self.unexpected(&path, name, rule))?;
@@ -143,12 +130,7 @@ impl Reader<'_> {
         let port = self.number(&at("ipv4_port"))?;
         let num = self.parse(&at("num"), "a node number", |text| NodeNum::new(text.parse().ok()?).ok())?;
         let local = self.parse(&at("local"), "0 or 1", flag)?;
-        let address: Option<Address> = Address::new(address).ok();
-        let Some((address, port)) = address.zip(Port::new(port).ok()) else {
-            return Ok(Read::Unnumbered(name, Incomplete { address, port: Port::new(port).ok() }));
-        };
-        let node = Node { name, num, address, port, local };
-        if num == NodeNum::ZERO && !local { Ok(Read::NumberZeroOrNone(node)) } else { Ok(Read::Numbered(node)) }
+        Ok(Shown { name, num, address, port, local })
     }
 
     /// Directories below `heartbeat`; what else is there are attributes, whose names no region can have.
@@ -200,10 +182,37 @@ impl Reader<'_> {
     }
 }
 
-enum Read {
-    Numbered(Node),
-    Unnumbered(NodeName, Incomplete),
-    NumberZeroOrNone(Node),
+/// Numbered and unnumbered entries of a [`Tree`].
+pub(crate) type Entries = (BTreeMap<NodeNum, Node>, BTreeMap<NodeName, Incomplete>);
+
+/// The attributes of an entry as they read; what was never stored reads 0.
+pub(crate) struct Shown {
+    pub(crate) name: NodeName,
+    pub(crate) num: NodeNum,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) port: u32,
+    pub(crate) local: bool,
+}
+
+/// Tells entries with a number from those without, as far as can be told; see [`Tree`] for the ones that read number 0.
+pub(crate) fn sorted(entries: impl IntoIterator<Item = Shown>) -> Entries {
+    let (mut nodes, mut incomplete, mut zeros) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for Shown { name, num, address, port, local } in entries {
+        let (address, port) = (Address::new(address).ok(), Port::new(port).ok());
+        match address.zip(port) {
+            None => drop(incomplete.insert(name, Incomplete { address, port })),
+            Some((address, port)) => {
+                let node = Node { name, num, address, port, local };
+                if num == NodeNum::ZERO && !local { zeros.push(node) } else { drop(nodes.insert(num, node)) }
+            }
+        }
+    }
+    if let (1, false) = (zeros.len(), nodes.contains_key(&NodeNum::ZERO)) {
+        nodes.extend(zeros.drain(..).map(|node| (node.num, node)));
+    }
+    let doubtful = |node: Node| (node.name, Incomplete { address: Some(node.address), port: Some(node.port) });
+    incomplete.extend(zeros.into_iter().map(doubtful));
+    (nodes, incomplete)
 }
 
 fn flag(text: &str) -> Option<bool> {

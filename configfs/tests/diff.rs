@@ -105,7 +105,9 @@ fn model(found: &Found) -> Model {
 }
 
 fn read(model: &Model) -> Option<Tree> {
-    read_tree(model).unwrap()
+    let tree = read_tree(model).unwrap();
+    assert_eq!(model.read(), Some(tree.clone()), "the short way ends elsewhere");
+    tree
 }
 
 fn converge(model: &mut Model, want: &Cluster) {

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use configfs::Model;
 use configfs::transcript::{Script, compare, parse_recording, run};
+use configfs::{Model, read_tree};
 
 /// The address of the node that the recordings were made on.
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 78, 2, 1);
@@ -30,6 +30,9 @@ fn every_recorded_line_comes_out_the_same() {
             report.push_str(&format!("{name} {difference}"));
         }
         lines += recorded.len();
+        if let Some(read) = model.read() {
+            assert_eq!(read_tree(&model).unwrap(), read, "after {name}: the short way ends elsewhere");
+        }
     }
     assert!(report.is_empty(), "the model is not the kernel (- kernel, + model):\n{report}");
     assert_eq!(lines, 624, "a recording lost lines");

@@ -66,10 +66,31 @@ pub(super) struct Entry {
     local: bool,
 }
 
+impl Entry {
+    /// Number, address, port, and whether it is local; 0 where nothing was stored.
+    pub(super) fn shown(&self) -> (u8, Ipv4Addr, u16, bool) {
+        let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        (self.num.unwrap_or(0), address, self.port.unwrap_or(0), self.local)
+    }
+}
+
 impl Module {
     /// Sockets listening on that port.
     pub(super) fn listeners(&self, port: u16) -> usize {
         usize::from(self.settings.listening == Some(port))
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        let Settings { idle_timeout_ms, keepalive_delay_ms, reconnect_delay_ms, fence_method, .. } = self.settings;
+        let (dead_threshold, heartbeat_mode) = self.heartbeat.settings();
+        Attributes {
+            idle_timeout_ms,
+            keepalive_delay_ms,
+            reconnect_delay_ms,
+            fence_method,
+            dead_threshold,
+            heartbeat_mode,
+        }
     }
 
     pub(super) fn this_node(&self) -> Option<u8> {
@@ -107,12 +128,8 @@ static NODES: Class = Class { make: Some(make_node), ..Class::BARE };
 
 static NODE: Class = Class {
     attributes: &[
-        Attribute::new("num", |model, id| entry(model, id, |entry| entry.num.unwrap_or(0).to_string()), store_num),
-        Attribute::new(
-            "ipv4_port",
-            |model, id| entry(model, id, |entry| entry.port.unwrap_or(0).to_string()),
-            store_port,
-        ),
+        Attribute::new("num", |model, id| entry(model, id, |entry| entry.shown().0.to_string()), store_num),
+        Attribute::new("ipv4_port", |model, id| entry(model, id, |entry| entry.shown().2.to_string()), store_port),
         Attribute::new("ipv4_address", |model, id| entry(model, id, shown_address), store_address),
         Attribute::new("local", |model, id| entry(model, id, |entry| u8::from(entry.local).to_string()), store_local),
     ],
@@ -133,7 +150,7 @@ fn entry(model: &Model, id: DirId, text: fn(&Entry) -> String) -> Result<String,
 }
 
 fn shown_address(entry: &Entry) -> String {
-    entry.address.unwrap_or(Ipv4Addr::UNSPECIFIED).to_string()
+    entry.shown().1.to_string()
 }
 
 /// One cluster at a time.

@@ -53,7 +53,23 @@ impl Region {
     }
 }
 
+impl Region {
+    /// As its attributes show it.
+    pub(super) fn shown(&self, id: DirId) -> crate::state::Region {
+        crate::state::Region { device: self.device.clone(), pid: self.pid(id) }
+    }
+
+    fn pid(&self, id: DirId) -> Option<u32> {
+        (self.device.is_some() || self.broken_off).then_some(FIRST_PID + id)
+    }
+}
+
 impl Heartbeat {
+    /// The threshold and the mode.
+    pub(super) fn settings(&self) -> (u32, HeartbeatMode) {
+        (self.dead_threshold, self.mode)
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.regions.values().any(|region| region.device.is_some())
     }
@@ -120,8 +136,7 @@ fn shown_device(region: &Region) -> String {
 
 fn show_pid(model: &Model, id: DirId) -> Result<String, Errno> {
     let region = model.cluster.heartbeat.regions.get(&id).ok_or(Errno::ENOENT)?;
-    let has_thread = region.device.is_some() || region.broken_off;
-    Ok(if has_thread { format!("{}\n", FIRST_PID + id) } else { String::new() })
+    Ok(region.pid(id).map(|pid| format!("{pid}\n")).unwrap_or_default())
 }
 
 fn make_region(_model: &mut Model, _parent: DirId, name: &str) -> Result<&'static Class, Errno> {

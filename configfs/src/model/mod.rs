@@ -15,6 +15,7 @@ mod dlm;
 mod fault;
 mod heartbeat;
 mod number;
+mod read;
 mod shell;
 mod target;
 mod tree;

@@ -135,6 +135,11 @@ impl Dir {
         names
     }
 
+    /// Nobody has changed the mode or owner of an attribute.
+    pub(super) fn is_plain(&self) -> bool {
+        self.changed.is_empty()
+    }
+
     pub(super) fn subdirectories(&self) -> usize {
         self.children.values().filter(|child| matches!(child, Child::Dir(_))).count()
     }
