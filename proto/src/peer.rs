@@ -181,7 +181,7 @@ pub struct VolumeId(#[serde(with = "crate::json::hex")] pub [u8; 16]);
 
 impl fmt::Display for VolumeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+        write!(f, "{:032X}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -191,7 +191,8 @@ impl std::str::FromStr for VolumeId {
     /// 32 hex digits of either case; anything else is said back.
     fn from_str(text: &str) -> Result<VolumeId, String> {
         let digits = Some(text).filter(|text| text.len() == 32 && text.bytes().all(|it| it.is_ascii_hexdigit()));
-        let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        let half = |digits: &str| u64::from_str_radix(digits, 16).ok().map(u128::from);
+        let number = digits.and_then(|digits| Some(half(&digits[..16])? << 64 | half(&digits[16..])?));
         let id = number.map(|number| VolumeId(number.to_be_bytes()));
         id.ok_or_else(|| format!("{text:?} is not a volume's uuid: 32 hex digits"))
     }

@@ -174,6 +174,10 @@ impl Agreed {
     }
 
     fn align(&self) -> Option<StepKind> {
+        let is_heard = |member| self.held.contains_key(&member);
+        if self.held.values().all(|held| *held == self.table.entries) && self.each_established().all(is_heard) {
+            return None; // as most of the time
+        }
         let add = self.leftovers();
         let lacks = |member: &Member| {
             let held = self.held.get(member);

@@ -115,8 +115,13 @@ impl View {
     /// Members that are no ghosts.
     #[must_use]
     pub fn live(&self) -> BTreeSet<Member> {
+        self.each_live().collect()
+    }
+
+    /// The same one by one, in order.
+    pub fn each_live(&self) -> impl Iterator<Item = Member> + '_ {
         let live = |member: &Member| !self.is_ghost(*member) || planted!(GhostsAreLive);
-        self.listed.iter().copied().filter(live).collect()
+        self.listed.iter().copied().filter(live)
     }
 
     fn is_ghost(&self, member: Member) -> bool {
@@ -178,12 +183,12 @@ impl View {
     /// Whether this name is the view in force, by ring, members, and every nonce that both sides know.
     #[must_use]
     pub fn is_named_by(&self, tag: &ViewTag, nonces: &BTreeMap<Member, u64>) -> bool {
-        let members: Vec<Member> = tag.members.iter().map(|(member, _)| *member).collect();
+        let named = || tag.members.iter().map(|(member, _)| *member);
         let same_life =
             |(member, nonce): &(Member, u64)| *nonce == 0 || nonces.get(member).is_none_or(|known| known == nonce);
         self.is_open()
             && (Some(tag.ring) == self.ring || planted!(MessagesOfAnyRing))
-            && (members.iter().eq(self.live().iter()) || planted!(MessagesOfAnyMembers))
+            && (named().eq(self.each_live()) || planted!(MessagesOfAnyMembers))
             && tag.members.iter().all(same_life)
     }
 
@@ -192,7 +197,7 @@ impl View {
     pub fn tag(&self, nonces: &BTreeMap<Member, u64>) -> Option<ViewTag> {
         let ring = self.ring.filter(|_| self.is_open())?;
         let named = |member: Member| (member, nonces.get(&member).copied().unwrap_or(0));
-        Some(ViewTag { ring, members: self.live().into_iter().map(named).collect() })
+        Some(ViewTag { ring, members: self.each_live().map(named).collect() })
     }
 }
 

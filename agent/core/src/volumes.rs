@@ -117,7 +117,10 @@ impl Agent {
     pub fn volumes_here(&self) -> BTreeSet<VolumeId> {
         let mut here = self.kernel_uses();
         here.extend(self.volumes.attempts.keys().chain(self.volumes.services.keys()));
-        here.into_iter().take(VOLUMES_MAX).collect()
+        while here.len() > VOLUMES_MAX {
+            here.pop_last();
+        }
+        here
     }
 
     /// Tells the others which volumes are in use here, when that has changed.

@@ -130,7 +130,7 @@ impl Agent {
             waits.push(Wait::Probe);
         }
         if let Some(agreed) = &self.agreed {
-            waits.extend(change_waits(agreed));
+            note_change_waits(agreed, &mut waits);
             if let Some((step, missing)) = self.missing_answers() {
                 waits.push(Wait::Answers { step, from: missing.into_iter().collect() });
             }
@@ -154,7 +154,7 @@ impl Agent {
         }
         let Some(agreed) = &self.agreed else {
             let silent = |member: &_| !self.exchange.hellos.contains_key(member);
-            return Some(Wait::Hello { from: self.view.live().into_iter().filter(silent).collect() });
+            return Some(Wait::Hello { from: self.view.each_live().filter(silent).collect() });
         };
         let configured = self.config.as_ref().map_or(0, |config| config.nodes.len());
         (!agreed.quorate).then(|| Wait::Quorum { here: self.view.ring_nodes().len(), configured })
@@ -165,24 +165,24 @@ fn is_retried(wait: &Wait) -> bool {
     matches!(wait, Wait::AddRefused { .. } | Wait::Held { .. } | Wait::Misaligned { .. })
 }
 
-fn change_waits(agreed: &Agreed) -> Vec<Wait> {
+fn note_change_waits(agreed: &Agreed, waits: &mut Vec<Wait>) {
     let name = |number: &u8| agreed.table.entries.get(number).map_or_else(|| number.to_string(), |e| e.name.clone());
-    let refused = agreed.refused.values().map(|(entry, by, refusal)| Wait::AddRefused {
+    waits.extend(agreed.refused.values().map(|(entry, by, refusal)| Wait::AddRefused {
         entry: entry.name.clone(),
         by: NodeId(by.nodeid),
         refusal: refusal.clone(),
-    });
-    let misaligned = agreed
-        .misaligned
-        .iter()
-        .map(|(member, refusal)| Wait::Misaligned { node: NodeId(member.nodeid), refusal: refusal.clone() });
-    let kept = agreed.kept.iter().map(|(number, (by, pins))| Wait::Held {
+    }));
+    let misaligned = agreed.misaligned.iter();
+    waits.extend(
+        misaligned.map(|(member, refusal)| Wait::Misaligned { node: NodeId(member.nodeid), refusal: refusal.clone() }),
+    );
+    waits.extend(agreed.kept.iter().map(|(number, (by, pins))| Wait::Held {
         entry: name(number),
         by: NodeId(by.nodeid),
         pins: pins.clone(),
-    });
-    let absent = agreed.blocking_absent().map(|(node, live)| Wait::Absent { node, mounts: live.mounts });
-    refused.chain(misaligned).chain(kept).chain(absent).chain(agreed.outsider_waits()).collect()
+    }));
+    waits.extend(agreed.blocking_absent().map(|(node, live)| Wait::Absent { node, mounts: live.mounts }));
+    waits.extend(agreed.outsider_waits());
 }
 
 /// Whether these are one wait whose details have changed.
