@@ -54,7 +54,7 @@ pub struct Ledger {
     asked: BTreeSet<u64>,
     gone: BTreeSet<u64>,
     /// What each daemon was told.
-    told: BTreeMap<u32, Told>,
+    told: BTreeMap<u32, Box<Told>>,
 }
 
 /// How many places of the order are remembered: members are never further apart.
@@ -181,7 +181,7 @@ impl Ledger {
         agent: &Agent,
         sentences: &[Sentence],
     ) -> Result<(), Broken> {
-        let mut told = std::mem::take(self.told.entry(node).or_default());
+        let mut told = self.told.remove(&node).unwrap_or_default();
         told.take(record, cluster.now());
         let (seen, at_ms) = (Seen { cluster, node, record, agent, told: &told }, cluster.now() / MS);
         let broken = |sentence| move |what| Broken { sentence, what, at_ms };

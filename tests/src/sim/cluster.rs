@@ -155,12 +155,6 @@ impl Cluster {
         self.memory = memory;
     }
 
-    /// What is kept of the past.
-    #[must_use]
-    pub fn memory(&self) -> Memory {
-        self.memory
-    }
-
     /// A node's agent, while its daemon runs.
     #[must_use]
     pub fn agent(&self, node: u32) -> Option<&Agent> {

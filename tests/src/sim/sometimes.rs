@@ -7,7 +7,6 @@ use agent_core::notice::Notice;
 use agent_core::step::StepKind;
 use agent_core::table::Standing;
 use agent_core::{Agent, Effect, Event};
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 /// A kind of place, and which of its kind.
@@ -15,7 +14,7 @@ type Place = (&'static str, &'static str);
 
 /// How often each place was reached.
 #[derive(Clone, Debug, Default)]
-pub struct Sometimes(BTreeMap<Place, u64>);
+pub struct Sometimes(Vec<(Place, u64)>);
 
 /// Places that a thousand seeds must reach.
 pub const PLACES: &[Place] = &[
@@ -94,7 +93,18 @@ impl Sometimes {
     }
 
     fn reach(&mut self, kind: &'static str, which: &'static str) {
-        *self.0.entry((kind, which)).or_default() += 1;
+        self.count((kind, which), 1);
+    }
+
+    /// What comes often moves to the front: mostly the same is waited for as a moment ago.
+    fn count(&mut self, place: Place, times: u64) {
+        match self.0.iter().position(|(known, _)| *known == place) {
+            Some(at) => {
+                self.0[at].1 += times;
+                self.0.swap(at, at.saturating_sub(1));
+            }
+            None => self.0.push((place, times)),
+        }
     }
 
     fn handled(&mut self, record: &Record, agent: &Agent) {
@@ -184,14 +194,14 @@ impl Sometimes {
     /// Places that were not reached.
     #[must_use]
     pub fn never(&self) -> Vec<Place> {
-        PLACES.iter().copied().filter(|place| !self.0.contains_key(place)).collect()
+        PLACES.iter().copied().filter(|place| !self.0.iter().any(|(known, _)| known == place)).collect()
     }
 
     /// The places least often reached, and how often.
     #[must_use]
     pub fn rarest(&self) -> Vec<(Place, u64)> {
-        let mut all: Vec<(Place, u64)> = self.0.iter().map(|(place, count)| (*place, *count)).collect();
-        all.sort_by_key(|(_, count)| *count);
+        let mut all = self.0.clone();
+        all.sort_by_key(|(place, count)| (*count, *place));
         all
     }
 }
@@ -199,7 +209,7 @@ impl Sometimes {
 impl AddAssign<&Sometimes> for Sometimes {
     fn add_assign(&mut self, other: &Sometimes) {
         for (place, count) in &other.0 {
-            *self.0.entry(*place).or_default() += count;
+            self.count(*place, *count);
         }
     }
 }

@@ -175,6 +175,9 @@ impl Told {
         if !self.is_open() || Some(tag.ring) != self.ring || !names(&from) || !self.me.is_some_and(|me| names(&me)) {
             return;
         }
+        if self.left_out.is_empty() && self.listed.iter().all(names) {
+            return;
+        }
         for member in self.listed.clone().difference(&self.newcomers.clone()) {
             let was_left_out = self.left_out.contains(&(*member, from)) || *member == from && self.is_left_out(from);
             match names(member) {
