@@ -65,6 +65,9 @@ pub struct Agent {
     pub(crate) boots: BTreeMap<NodeId, [u8; 16]>,
     pub(crate) control: Control,
     pub(crate) absent_since: BTreeMap<NodeId, Tick>,
+    /// Without an agent, and nobody here knows what they use: since when we know of them.
+    #[serde(default)]
+    pub(crate) silent: BTreeMap<NodeId, Tick>,
     /// Those whose time to come back is over, until a younger message of our own has come back.
     #[serde(default)]
     pub(crate) overdue: BTreeSet<NodeId>,
@@ -79,6 +82,9 @@ pub struct Agent {
     /// All members have let us in since our own entry became local, or it was local when we started.
     #[serde(default)]
     pub(crate) admitted: bool,
+    /// Who was in then, or has come since with nothing in use: they have nothing of ours to bury. Not known after a restart.
+    #[serde(default)]
+    pub(crate) let_in_by: Option<BTreeSet<NodeId>>,
     pub(crate) cut_off: bool,
     pub(crate) seen_since: BTreeMap<NodeId, Tick>,
 
@@ -439,7 +445,7 @@ impl Agent {
             Timer::MountDecides => self.mount_decides(fx),
             Timer::LookAgain => fx.push(Effect::LookAtKernel),
             Timer::FenceAgain => self.wake_for_fences(fx),
-            Timer::ControlAgain | Timer::Grace => {} // what follows from any event
+            Timer::ControlAgain | Timer::Grace | Timer::Silence => {} // what follows from any event
         }
     }
 

@@ -175,7 +175,7 @@ impl Agent {
 
     /// Only who is let in may have mounted, and its agent may be gone since; a joiner's tools wait until we have done this.
     fn is_used_again(&self, node: NodeId, volumes: &BTreeSet<VolumeId>) -> bool {
-        let was_let_in = self.is_ready(node) || self.absent.contains_key(&node);
+        let was_let_in = self.is_ready(node) || self.absent.get(&node).is_some_and(|live| live.is_live());
         was_let_in && self.uses.get(&node).is_some_and(|again| !again.is_disjoint(volumes))
     }
 

@@ -142,6 +142,7 @@ impl Agent {
         self.find_the_dead(&agreed.hellos);
         self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
         self.note_silent(&agreed);
+        self.note_unknown(&agreed);
         self.agreed = Some(agreed);
         self.rebooted_is_fenced(fx);
         self.learn_of_deaths();
@@ -243,12 +244,14 @@ impl Agent {
             Ended::Admitted(member) if self.member() == Some(member) => {
                 self.tries.hello = 0;
                 self.admitted = true;
+                self.note_who_let_us_in();
                 self.lives.insert(NodeId(member.nodeid), self.kernel.live());
                 fx.notice(Notice::Ready);
             }
             Ended::Admitted(member) => {
                 self.lives.insert(NodeId(member.nodeid), Live::default());
                 self.has_met(NodeId(member.nodeid));
+                self.let_in_by.iter_mut().for_each(|by| _ = by.insert(NodeId(member.nodeid)));
                 fx.notice(Notice::Table {
                     step: self.table.as_ref().map_or(0, |table| table.version.step),
                     change: format!("node {} is ready", member.nodeid),

@@ -19,7 +19,7 @@
 //! | `work` | our part of a step: batches for the kernel, and the answer |
 //! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
-//! | `hearsay`, `outsiders` | deaths that an agent was not there for; kernels whose agent is not in |
+//! | `hearsay`, `outsiders`, [`silent`] | deaths that an agent was not there for; kernels whose agent is not in, or away and unknown |
 //! | [`legacy`] | groups of legacy clients, which recover before the volumes |
 //! | [`tree`] | what our kernel holds and which of it is ours |
 //! | [`identity`] | corosync's nodelist → the entry we ask for |
@@ -72,6 +72,7 @@ pub mod planted;
 pub mod policy;
 pub mod refusal;
 pub mod saved;
+pub mod silent;
 pub mod status;
 pub mod step;
 pub mod table;

@@ -299,6 +299,7 @@ impl Agent {
                 fx.push(Effect::MountReply(client, ok()));
             }
         }
+        self.wake_for_the_silent(fx);
         let here = self.volumes_here();
         let ended = |leave: &Leave| match here.contains(&leave.volume) {
             true => leave.looked,
@@ -315,13 +316,17 @@ impl Agent {
     /// Whether a tool may go on: all members know of us, nothing that died is left to be buried, and what the stack needs
     /// is there.
     fn may_mount(&self, volume: VolumeId) -> Result<(), Wait> {
-        let ready = self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
+        let is_let_in = self.admitted || self.kernel.live().is_live();
+        let ready = is_let_in && self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
         if !ready
             || !self.is_known_to_use(volume)
             || self.shares_with_absent(volume)
             || self.shares_with_outsider(volume)
         {
             return Err(Wait::MountJoins { volume });
+        }
+        if let Some(node) = self.silent_node() {
+            return Err(Wait::MountAfterHello { volume, node });
         }
         if let Some(node) = self.deaths.iter().find(|(_, death)| death.concerns(volume)).map(|(node, _)| *node) {
             return Err(Wait::MountAfterDeath { volume, node });

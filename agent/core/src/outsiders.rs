@@ -39,7 +39,8 @@ impl Agent {
     /// Whose agent is missed; and we, if nobody but us tells our kernel of deaths.
     pub(crate) fn missed(&self, me: Member) -> Vec<Absent> {
         let own = self.kernel.stack.needs_control().then(|| Absent { nodeid: me.nodeid, live: self.kernel.live() });
-        self.absent.iter().map(|(node, live)| Absent { nodeid: node.0, live: *live }).chain(own).collect()
+        let others = self.told_absent();
+        others.into_iter().map(|(node, live)| Absent { nodeid: node.0, live }).chain(own).collect()
     }
 
     /// Whether there is a kernel that may have to hear of a death later. Between two views that is not known.

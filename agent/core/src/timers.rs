@@ -32,6 +32,8 @@ pub enum Timer {
     Publish,
     /// An agent that is gone has had its time to come back.
     Grace,
+    /// So have those of whom nobody knows what they use.
+    Silence,
 }
 
 /// After a refusal by a kernel: first retry after 2 s, doubling to 60 s.

@@ -44,6 +44,8 @@ pub enum Wait {
     HeartbeatEnds { node: NodeId, by: Tick },
     /// A tool may mount once all members know of it.
     MountJoins { volume: VolumeId },
+    /// A tool may mount once this node, which may use volumes, has spoken, is off, or has had its time to speak.
+    MountAfterHello { volume: VolumeId, node: NodeId },
     /// A tool may mount once this death is handled.
     MountAfterDeath { volume: VolumeId, node: NodeId },
     /// The tool of a mount is gone; the kernel has not shown what came of it.
@@ -89,6 +91,7 @@ impl Wait {
             Wait::Outsider { .. } => "outsider",
             Wait::HeartbeatEnds { .. } => "heartbeat",
             Wait::MountJoins { .. } => "mount",
+            Wait::MountAfterHello { .. } => "mount-silent",
             Wait::MountAfterDeath { .. } => "mount-death",
             Wait::MountDecides { .. } => "mount-decides",
             Wait::Control { .. } => "control",
@@ -112,6 +115,7 @@ impl Wait {
             | Wait::Misaligned { node, .. }
             | Wait::Held { by: node, .. }
             | Wait::HeartbeatEnds { node, .. }
+            | Wait::MountAfterHello { node, .. }
             | Wait::MountAfterDeath { node, .. }
             | Wait::Fence { node, .. }
             | Wait::LegacyGroup { node, .. }
@@ -173,6 +177,9 @@ impl Wait {
                     .into()
             }
             Wait::MountJoins { .. } => "the mount goes on when this node is ready and quorate: o2cpg status".into(),
+            Wait::MountAfterHello { node, .. } => format!(
+                "start o2cpgd on node {node}; if it never runs there, nothing: the mount goes on by itself, restart_grace_s after all agents began anew"
+            ),
             Wait::MountAfterDeath { .. } => "see the wait for that node".into(),
             Wait::MountDecides { .. } => String::new(),
             Wait::Control { .. } => {
@@ -241,6 +248,12 @@ impl fmt::Display for Wait {
                 write!(f, "the disk heartbeat to decide whether node {node} is dead")
             }
             Wait::MountJoins { volume } => write!(f, "the cluster to take note of the mount of {volume}"),
+            Wait::MountAfterHello { volume, node } => {
+                write!(
+                    f,
+                    "the mount of {volume}: node {node} is without o2cpgd, and nobody knows whether it uses volumes"
+                )
+            }
             Wait::MountAfterDeath { volume, node } => {
                 write!(f, "the mount of {volume}: the death of node {node}, which used it, is not handled yet")
             }

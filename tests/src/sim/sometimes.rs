@@ -37,6 +37,7 @@ pub const PLACES: &[Place] = &[
     ("wait", "held"),
     ("wait", "absent"),
     ("wait", "outsider"),
+    ("wait", "mount-silent"),
     ("wait", "heartbeat"),
     ("wait", "deaf"),
     ("wait", "probe"),
