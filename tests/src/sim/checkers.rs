@@ -233,9 +233,10 @@ fn agents_of_one_view_hold_the_same(ledger: &mut Ledger, seen: &Seen<'_>) -> Out
 
 /// All but the moment at which each has begun the step, and the Hellos, which are what was delivered.
 pub(crate) fn agreed_state(agreed: &Agreed) -> u64 {
-    let lives: Vec<Live> = agreed.hellos.values().map(|hello| hello.live).collect();
+    let live = |sum, live: Live| mix(sum, u64::from(live.mounts) << 32 | u64::from(live.regions));
+    let lives = agreed.hellos.values().fold(0, |sum, hello| live(sum, hello.live));
     let step = agreed.step.as_ref().map(|step| (step.round, &step.kind, &step.answers));
-    let held: Vec<u64> = agreed.held.values().map(entries).collect();
+    let held = agreed.held.values().fold(0, |sum, held| mix(sum, entries(held)));
     let now = (step, lives, &agreed.proposals, &agreed.kept, &agreed.refused, &agreed.misaligned);
     let table = (agreed.table.version, entries(&agreed.table.entries));
     digest(&(now, &agreed.standing, &agreed.troubles, table, held, &agreed.absent, agreed.quorate))
@@ -350,7 +351,7 @@ fn nothing_is_written_without_quorum(_ledger: &mut Ledger, seen: &Seen<'_>) -> O
 /// S6: it may be counted, nothing else follows from it. Only our own Hello that comes back lets one of this view go.
 fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let Event::Delivered { from, body: Ok(message) } = &seen.record.event else { return Ok(()) };
-    if seen.told.is_named_by(&message.view) {
+    if seen.told.is_of_view {
         return Ok(());
     }
     let own_hello = from.nodeid == seen.node && matches!(message.body, Body::Hello(_));

@@ -48,6 +48,8 @@ pub(super) struct Told {
     pub(super) voted: Option<(String, Option<bool>)>,
     /// Timers that rang in this second.
     pub(super) rung: (u64, u32),
+    /// What was delivered last was said in its view.
+    pub(super) is_of_view: bool,
 }
 
 impl Told {
@@ -204,6 +206,7 @@ impl Told {
         self.compare(from, &message.view);
         let node = NodeId(from.nodeid);
         let counts = self.is_named_by(&message.view);
+        self.is_of_view = counts;
         match &message.body {
             Body::Hello(hello) if counts => _ = self.lives.insert(node, hello.live),
             Body::Live(live) if counts => _ = self.lives.insert(node, *live),
@@ -216,7 +219,7 @@ impl Told {
     }
 
     /// Whether this is its view, by ring and members.
-    pub(super) fn is_named_by(&self, tag: &ViewTag) -> bool {
+    fn is_named_by(&self, tag: &ViewTag) -> bool {
         let members = tag.members.iter().map(|(member, _)| *member);
         self.is_open() && Some(tag.ring) == self.ring && members.eq(self.live())
     }
