@@ -59,6 +59,6 @@ impl Plan {
         let mut rng = Rng::new(number);
         let mut deeds = power_on(self.nodes, &mut rng);
         deeds.sort_by_key(|(at, _)| *at);
-        Plan { seed: number, begins: None, deeds, faults: 0, overlap: 0, ..self.clone() }
+        Plan { seed: number, begins: None, deeds, encores: Vec::new(), faults: 0, overlap: 0, ..self.clone() }
     }
 }

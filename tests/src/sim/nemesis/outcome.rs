@@ -1,6 +1,6 @@
 //! How a run ended, and what it was made of.
 
-use super::REST_MAX;
+use super::{EVENTS_MIN, REST_MAX};
 use crate::sim::agenda::{Micros, SECOND};
 use crate::sim::checkers::Broken;
 use crate::sim::sometimes::Sometimes;
@@ -68,6 +68,8 @@ pub struct Tally {
     pub faults: u64,
     /// Runs.
     pub runs: u64,
+    /// Runs with fewer events than [`EVENTS_MIN`].
+    pub brief: u64,
     /// Runs in which three faults last at one time.
     pub overlapping: u64,
     /// Virtual time.
@@ -80,6 +82,7 @@ impl AddAssign<&Tally> for Tally {
     fn add_assign(&mut self, other: &Tally) {
         self.sometimes += &other.sometimes;
         self.runs += other.runs;
+        self.brief += other.brief;
         self.steps += other.steps;
         self.events += other.events;
         self.faults += other.faults;
@@ -90,11 +93,11 @@ impl AddAssign<&Tally> for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { runs, steps, events, faults, overlapping, time, .. } = self;
+        let Tally { runs, steps, events, faults, brief, overlapping, time, .. } = self;
         let each = |sum: &u64| sum / (*runs).max(1);
         write!(
             f,
-            "{runs} runs, each on average {} faults, {} events of agents, {} steps, {} s of virtual time; in {} % three faults at one time",
+            "{runs} runs, each on average {} faults, {} events of agents ({brief} runs have fewer than {EVENTS_MIN}), {} steps, {} s of virtual time; in {} % three faults at one time",
             each(faults),
             each(events),
             each(steps),

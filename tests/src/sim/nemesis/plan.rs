@@ -91,6 +91,8 @@ pub struct Plan {
     pub quorum_lag: Micros,
     /// What happens when.
     pub deeds: Vec<(Micros, Deed)>,
+    /// Of a brief life: what more happens at its end, one after the other, while it has fewer than [`EVENTS_MIN`] events.
+    pub encores: Vec<Deed>,
     /// Faults among the deeds, as drawn.
     pub faults: u64,
     /// Most faults that last at one time, as drawn.
@@ -99,8 +101,10 @@ pub struct Plan {
 
 /// Fewest faults of a plan.
 pub const FAULTS_MIN: u64 = 20;
-/// Of the others, how many at most.
-const FAULTS_MORE: u64 = 7;
+/// Fewest events of a brief life.
+pub const EVENTS_MIN: u64 = 200;
+/// What more can happen in one that is over too soon.
+const ENCORES: usize = 4;
 /// Kinds of faults; each seed leaves out half of them.
 const KINDS: u64 = 25;
 /// And those of a user stack.
@@ -115,16 +119,20 @@ const STRANGE_PERCENT: u64 = 30;
 const POWER_ON_WITHIN: Micros = 1500 * MS;
 /// The first fault comes no sooner.
 const FIRST_AFTER: Micros = SECOND;
-/// Changes of the configuration, of all nodes: each takes as long to settle as four other faults.
-const MOVES_MAX: u32 = 2;
 /// Of a hundred faults, how many come together with the one before.
 const TOGETHER_PERCENT: u64 = 50;
-/// After how many of a hundred faults somebody mounts, unmounts or asks.
-const USE_PERCENT: u64 = 60;
 
-/// How close to each other things happen.
+/// How much happens, and how close to each other.
 #[derive(Clone, Copy, Debug)]
 struct Tempo {
+    /// Of the faults above [`FAULTS_MIN`], fewer than this.
+    faults_more: u64,
+    /// Changes of the configuration, of all nodes: each takes as long to settle as four other faults.
+    moves_max: u32,
+    /// Of 256 losses of power of one of two kinds, how many hit all nodes at once: then the cluster is founded anew.
+    blackouts: u8,
+    /// After how many of a hundred faults somebody mounts, unmounts or asks.
+    use_percent: u64,
     /// The first fault comes within this: while the cluster is founded, or soon after.
     first_within: Micros,
     /// Most time between two faults is twice one of these.
@@ -139,6 +147,10 @@ struct Tempo {
 
 /// Views come and go between the faults.
 const LONG: Tempo = Tempo {
+    faults_more: 7,
+    moves_max: 2,
+    blackouts: 64,
+    use_percent: 60,
     first_within: 4 * SECOND,
     gaps: [10 * MS, 40 * MS, 150 * MS, 600 * MS],
     longest: [50 * MS, SECOND, 4 * SECOND, 16 * SECOND],
@@ -146,14 +158,22 @@ const LONG: Tempo = Tempo {
     mounted_within: 10 * SECOND,
 };
 
-/// Faults come before the one before has been noticed; each life draws how long they last.
+/// Faults come before the one before has been noticed; each life draws how long they last, and what follows below.
 const BRIEF: Tempo = Tempo {
+    faults_more: 2,
+    moves_max: 1,
+    blackouts: 8,
+    use_percent: 40,
     first_within: 200 * MS,
     gaps: [2 * MS, 5 * MS, 10 * MS, 20 * MS],
     longest: [50 * MS, 100 * MS, 300 * MS, 4 * SECOND],
-    in_recovery_percent: 1,
+    in_recovery_percent: 0,
     mounted_within: SECOND,
 };
+/// A brief life has few events to spare for what takes many: half of them change the configuration only once,
+const BRIEF_MOVES: [u32; 2] = [1, 2];
+/// and in one of eight rings have the time to form between two faults.
+const BRIEF_IN_RECOVERY: [u64; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
 
 impl Plan {
     /// The plan of a seed, for three to five nodes.
@@ -174,7 +194,12 @@ impl Plan {
     pub fn brief(seed: u64, nodes: u32) -> Self {
         let mut rng = Rng::new(!seed);
         let longest = rng.pick(&BRIEF.longest).unwrap_or(SECOND);
-        Plan::drawn(seed, nodes, Tempo { longest: [longest; 4], ..BRIEF }, Some(rng.below(FOUNDATIONS)))
+        let begins = rng.below(FOUNDATIONS);
+        let moves_max = rng.pick(&BRIEF_MOVES).unwrap_or(0);
+        let in_recovery_percent = rng.pick(&BRIEF_IN_RECOVERY).unwrap_or(0);
+        let encores = (0..ENCORES).map(|_| encore(nodes, &mut rng)).collect();
+        let tempo = Tempo { longest: [longest; 4], moves_max, in_recovery_percent, ..BRIEF };
+        Plan { encores, ..Plan::drawn(seed, nodes, tempo, Some(begins)) }
     }
 
     fn drawn(seed: u64, nodes: u32, tempo: Tempo, begins: Option<u64>) -> Self {
@@ -188,7 +213,7 @@ impl Plan {
         };
         let kinds = kinds(rng, user_stack.is_some());
         let gap = rng.pick(&tempo.gaps).unwrap_or(SECOND);
-        let faults = FAULTS_MIN + rng.below(FAULTS_MORE);
+        let faults = FAULTS_MIN + rng.below(tempo.faults_more);
         let detection = crate::sim::corosync::Timing::of(nodes as usize).detection();
         if begins.is_none() {
             draw.deeds = power_on(nodes, &mut draw.rng);
@@ -197,7 +222,7 @@ impl Plan {
         while (draw.spans.len() as u64) < faults {
             let kind = draw.rng.pick(&kinds).unwrap_or(0);
             draw.fault(kind, at);
-            if draw.rng.chance(USE_PERCENT) {
+            if draw.rng.chance(tempo.use_percent) {
                 draw.usage(at + draw.rng.clone().below(gap));
             }
             at += match draw.rng.below(100) {
@@ -209,7 +234,21 @@ impl Plan {
         let Draw { mut deeds, spans, .. } = draw;
         deeds.sort_by_key(|(at, _)| *at);
         let overlap = overlap(&spans);
-        Plan { seed, nodes, begins, forget, user_stack, fence, restart_grace_ms, quorum_lag, deeds, faults, overlap }
+        let encores = Vec::new();
+        Plan {
+            seed,
+            nodes,
+            begins,
+            forget,
+            user_stack,
+            fence,
+            restart_grace_ms,
+            quorum_lag,
+            deeds,
+            encores,
+            faults,
+            overlap,
+        }
     }
 
     /// o2cpg.toml of every node.
@@ -230,6 +269,13 @@ fn habits(rng: &mut Rng) -> (Forget, Micros) {
 /// Each at its own moment.
 pub(super) fn power_on(nodes: u32, rng: &mut Rng) -> Vec<(Micros, Deed)> {
     (1..=nodes).map(|node| (rng.below(POWER_ON_WITHIN), Deed::PowerOn(node))).collect()
+}
+
+/// A fault that is over at once: what was lost is back before anybody could miss it.
+fn encore(nodes: u32, rng: &mut Rng) -> Deed {
+    let node = 1 + rng.below(u64::from(nodes)) as u32;
+    let kinds = [Deed::Stall(node, 10), Deed::CrashDaemon(node), Deed::CrashCorosync(node)];
+    rng.pick(&kinds).unwrap_or(Deed::Stall(node, 10))
 }
 
 /// Half of the kinds of faults, of those that there can be.
@@ -283,7 +329,7 @@ impl Draw {
         let lasts = 10 * MS + self.rng.below(longest);
         let (node, byte) = (self.node(), self.rng.below(256) as u8);
         self.moves += u32::from(matches!(kind, 17..=19 | 23));
-        let kind = if self.moves > MOVES_MAX && matches!(kind, 17..=19 | 23) { kind % 16 } else { kind };
+        let kind = if self.moves > self.tempo.moves_max && matches!(kind, 17..=19 | 23) { kind % 16 } else { kind };
         let (now, then) = match kind {
             0 => (Deed::PowerOff(node), Some(Deed::PowerOn(node))),
             1 => (Deed::CrashDaemon(node), Some(Deed::StartDaemon(node))),
@@ -313,7 +359,7 @@ impl Draw {
             26 => (Deed::RefuseControl(node), Some(Deed::AllowControl(node))),
             27 => (Deed::AckDead(node), None),
             28.. => return self.strange(kind - KINDS - KINDS_OF_USER_STACK, node, byte, at, lasts),
-            _ if byte < 64 => return self.blackout(at, lasts),
+            _ if byte < self.tempo.blackouts => return self.blackout(at, lasts),
             _ => (Deed::PowerOff(node), Some(Deed::PowerOn(node))),
         };
         let holds_on = matches!(now, Deed::Stall(..) | Deed::Busy(..));
@@ -394,6 +440,10 @@ impl fmt::Display for Plan {
         write!(f, "seed {seed}: {nodes} nodes, {stack}, forget {forget:?}, fence {fence:?}, ")?;
         begins.iter().try_for_each(|number| write!(f, "founded as {number}, "))?;
         writeln!(f, "restart grace {restart_grace_ms} ms, quorum after {lag} ms")?;
-        self.deeds.iter().try_for_each(|(at, deed)| writeln!(f, "{:>8} ms  {deed:?}", at / MS))
+        self.deeds.iter().try_for_each(|(at, deed)| writeln!(f, "{:>8} ms  {deed:?}", at / MS))?;
+        match self.encores.as_slice() {
+            [] => Ok(()),
+            encores => writeln!(f, "while it has fewer than {EVENTS_MIN} events, at its end: {encores:?}"),
+        }
     }
 }

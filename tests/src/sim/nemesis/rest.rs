@@ -37,8 +37,14 @@ impl Run<'_> {
             self.control_answers(node, None);
             self.stop_meddling(node);
             self.reconfigure(node);
-            self.cluster.unstick(node);
-            self.cluster.legacy_groups(node, vec![]);
+            // In a brief life nobody is told that what never was is over.
+            let all = self.plan.begins.is_none();
+            if all || self.stuck.remove(&node) {
+                self.cluster.unstick(node);
+            }
+            if all || self.legacy.remove(&node) {
+                self.cluster.legacy_groups(node, vec![]);
+            }
             self.cluster.stray_tool_goes(node);
             self.unmount_if_drifted(node);
             self.cluster.hosts.entry(node).and_modify(|host| {
@@ -205,14 +211,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Every tool that asks has its word soon.
+    fn still_asks(&self) -> Option<&Host> {
+        self.cluster.hosts.values().find(|host| host.tool == Some(Tool::Asks))
+    }
+
+    /// Every tool that asks has its word soon. A brief life ends with the last of these.
     fn ask_everywhere(&mut self) -> Result<(), Failure> {
         (1..=self.plan.nodes).for_each(|node| self.cluster.tool_mounts(node));
         let until = self.cluster.now() + WORD_MAX;
-        while self.cluster.next_at().is_some_and(|at| at <= until) {
+        let goes_on = |run: &Self| run.plan.begins.is_none() || run.still_asks().is_some();
+        while goes_on(self) && self.cluster.next_at().is_some_and(|at| at <= until) {
             self.step()?;
         }
-        match self.cluster.hosts.values().find(|host| host.tool == Some(Tool::Asks)) {
+        match self.still_asks() {
             Some(host) => Err(Failure::Restless { what: format!("n{}: the tool has no word", host.node) }),
             None => Ok(()),
         }

@@ -65,7 +65,10 @@ impl Run<'_> {
             Strange::HidesTree(byte) => self.hide_tree(node, byte),
             Strange::Legacy(byte) => self.legacy(node, byte),
             Strange::LegacyEnds => self.cluster.legacy_groups(node, vec![]),
-            Strange::Sticks => self.cluster.stick(node),
+            Strange::Sticks => {
+                self.stuck.insert(node);
+                self.cluster.stick(node);
+            }
             Strange::Unsticks => self.cluster.unstick(node),
             Strange::BreaksOff => self.break_off(node),
             Strange::Tool(byte) => {
@@ -163,6 +166,7 @@ impl Run<'_> {
     }
 
     fn legacy(&mut self, node: u32, byte: u8) {
+        self.legacy.insert(node);
         let groups = [["0:default", "1:clvmd"], ["1:clvmd", "2:fs"], ["2:fs", "3:app"]][usize::from(byte) % 3];
         self.cluster.legacy_groups(node, groups.map(str::to_owned).into());
         let behind = (byte > 127).then(|| (NodeId(self.other(node, byte)), "1:clvmd".to_owned()));
