@@ -4,6 +4,7 @@
 //! another, in the order they came.
 
 mod control;
+mod dlmc;
 mod model_dir;
 mod modules;
 mod mounts;

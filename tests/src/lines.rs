@@ -123,7 +123,7 @@ fn done(effect: &Effect) -> Option<String> {
         Effect::Exit(_) => Some("> exit".into()),
         Effect::Fence(node, _) => Some(format!("> run the fence program for node {node}")),
         Effect::KillNode(node, why) => Some(format!("> have corosync end node {node}: {why}")),
-        Effect::Control(_, ops) => Some(format!("> control device: {}", control(ops))),
+        Effect::Control(_, ops) => Some(format!("> {}", control(ops))),
         Effect::Multicast(_)
         | Effect::Save(_)
         | Effect::Kernel(..)
@@ -135,8 +135,10 @@ fn done(effect: &Effect) -> Option<String> {
 
 fn control(ops: &[ControlOp]) -> String {
     let text = |op: &ControlOp| match op {
-        ControlOp::Handshake { node, locking } => format!("node {node}, locking {}.{}", locking.0, locking.1),
-        ControlOp::Down { volume, node } => format!("node {node} is down for {volume}"),
+        ControlOp::Handshake { node, locking } => format!("control device: node {node}, locking {}.{}", locking.0, locking.1),
+        ControlOp::Down { volume, node } => format!("control device: node {node} is down for {volume}"),
+        ControlOp::Register { volume } => format!("dlm_controld: wait for us with {volume}"),
+        ControlOp::Notified { volume, node } => format!("dlm_controld: go on without node {node} in {volume}"),
     };
     ops.iter().map(text).collect::<Vec<_>>().join("; ")
 }

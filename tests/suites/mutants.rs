@@ -106,6 +106,8 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::AnsweredAfterTheEnd, &["nobody_is_answered_after_it_has_gone"], 200),
     (Bug::GateStandsOpen, &["nobody_is_down_who_may_still_write"], 1500),
     (Bug::DownIsForgotten, &["all_comes_to_rest"], 200),
+    (Bug::TheDlmGoesFirst, &["no_kernel_goes_on_before_it_is_told"], 200),
+    (Bug::NothingIsRegistered, &["all_comes_to_rest"], 200),
     (Bug::NoBackOff, &["nobody_spins"], 50),
     (Bug::ChanceDecides, &["one_seed_gives_one_run", "the_same_events_give_the_same_effects"], 1500),
 ];

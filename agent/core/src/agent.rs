@@ -257,6 +257,7 @@ impl Agent {
         self.propose_removals(fx);
         self.bury(fx);
         self.open_control(fx);
+        self.register(fx);
         self.end_absent(fx);
         self.answer_mounts(fx);
         self.publish_later(fx);
@@ -319,6 +320,7 @@ impl Agent {
         self.agreed = None;
         self.nobody_is_heard();
         self.was_away(!self.volumes_in_kernel().is_empty());
+        self.control.registered.clear(); // dlm_controld ends with corosync
         self.timers.cancel(Timer::Deaf);
         self.look_for_deserted(fx);
     }

@@ -3,7 +3,7 @@
 //!
 //! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat
 //! fences and recovers by itself, and only the gate is ours; with a user stack that leaves recovery to a daemon, each
-//! survivor writes DOWN for each volume that both used. The gate is opened once for all, in agreed order.
+//! survivor writes DOWN for each volume that both used, and then lets the DLM go on (`dlm`). The gate is opened once for all, in agreed order.
 
 use crate::agent::Agent;
 use crate::effect::{Effect, Effects};
@@ -70,13 +70,32 @@ impl Death {
     }
 }
 
-/// The control device.
+/// What the control device and dlm_controld are at work on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Duty {
+    /// The handshake.
+    Handshake,
+    /// These volumes are registered.
+    Register(BTreeSet<VolumeId>),
+    /// DOWN and the last words of a death.
+    Bury(NodeId),
+    /// The last words of a node that used nothing.
+    Tell(NodeId),
+}
+
+/// The control device and dlm_controld.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Control {
-    /// What was handed over, and for whose death.
-    pub under_way: Option<(OpId, Option<NodeId>)>,
+    /// What was handed over.
+    pub under_way: Option<(OpId, Duty)>,
     /// What it said last, if it was a no.
     pub why: String,
+    /// Volumes for which the DLM waits for us.
+    pub registered: BTreeSet<VolumeId>,
+    /// Volumes that dlm_controld would not register: nothing waits for us.
+    pub refused: BTreeSet<VolumeId>,
+    /// Nodes that went down without anything of ours, and that the DLM was not told of.
+    pub gone: BTreeSet<NodeId>,
 }
 
 impl Agent {
@@ -95,6 +114,8 @@ impl Agent {
                 (death.fenced_by, death.confirmed) = (None, None); // that was of another boot
             }
             death.boot = boot.or(death.boot);
+        } else if self.kernel.stack.needs_control() {
+            self.control.gone.insert(node);
         }
     }
 
@@ -156,13 +177,19 @@ impl Agent {
             if self.is_used_again(node, &shared) {
                 continue; // DOWN would cut it off from what it uses now
             }
-            if shared.is_empty() || planted!(DownIsForgotten) {
+            let words: Vec<ControlOp> = self.notifications(node).collect();
+            if shared.is_empty() && words.is_empty() || planted!(DownIsForgotten) {
                 self.is_buried(node, fx);
-            } else if self.kernel.stack.control && !self.control_is_busy() {
-                let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 }).collect();
-                self.control_op(Some(node), downs, fx);
+            } else if shared.iter().all(|volume| self.dlm_has_answered(*volume)) && !self.control_is_busy() {
+                let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 });
+                let mut ops: Vec<ControlOp> = downs.chain(words).collect();
+                if planted!(TheDlmGoesFirst) {
+                    ops.reverse();
+                }
+                self.control_op(Duty::Bury(node), ops, fx);
             }
         }
+        self.let_the_dlm_go_on(fx);
     }
 
     fn tell_fenced(&mut self, node: NodeId, by: String, fx: &mut Effects) {
@@ -195,11 +222,11 @@ impl Agent {
             self.control.why = "the kernel does not say which locking protocol it has".into();
             return;
         };
-        self.control_op(None, vec![ControlOp::Handshake { node: me.nodeid, locking }], fx);
+        self.control_op(Duty::Handshake, vec![ControlOp::Handshake { node: me.nodeid, locking }], fx);
     }
 
     /// It has something to do, or has refused and is not tried again yet.
-    fn control_is_busy(&self) -> bool {
+    pub(crate) fn control_is_busy(&self) -> bool {
         self.control.under_way.is_some() || self.timers.is_running(Timer::ControlAgain)
     }
 
@@ -210,25 +237,35 @@ impl Agent {
         self.kernel.stack.locking.into_iter().chain(theirs).min()
     }
 
-    fn control_op(&mut self, death: Option<NodeId>, ops: Vec<ControlOp>, fx: &mut Effects) {
+    pub(crate) fn control_op(&mut self, duty: Duty, ops: Vec<ControlOp>, fx: &mut Effects) {
         let op = self.new_op();
-        self.control.under_way = Some((op, death));
+        self.control.under_way = Some((op, duty));
         fx.push(Effect::Control(op, ops));
     }
 
     pub(crate) fn control_done(&mut self, op: OpId, result: Result<(), KernelRefusal>, fx: &mut Effects) {
-        let Some((_, death)) = self.control.under_way.take_if(|(expected, _)| *expected == op) else { return };
-        match (result, death) {
-            (Ok(()), Some(node)) => self.is_buried(node, fx), // DOWN is written for every volume that both used
-            (Ok(()), None) => {
-                self.kernel.stack.control = true;
-                self.control.why.clear();
+        let Some((_, duty)) = self.control.under_way.take_if(|(expected, _)| *expected == op) else { return };
+        let refusal = match (result, &duty) {
+            (Err(refusal), Duty::Bury(node) | Duty::Tell(node)) if self.is_over_for_the_dlm(*node, &refusal) => None,
+            (result, _) => result.err(),
+        };
+        if let Some(refusal) = refusal {
+            if let Duty::Register(volumes) = duty {
+                self.control.refused = volumes;
             }
-            (Err(refusal), _) => {
-                fx.notice(Notice::KernelRefused { what: refusal.to_string() });
-                self.control.why = refusal.to_string();
-                self.timers.set(Timer::ControlAgain, CONTROL_AGAIN_MS, fx);
+            fx.notice(Notice::KernelRefused { what: refusal.to_string() });
+            self.control.why = refusal.to_string();
+            return self.timers.set(Timer::ControlAgain, CONTROL_AGAIN_MS, fx);
+        }
+        self.control.why.clear();
+        match duty {
+            Duty::Handshake => self.kernel.stack.control = true,
+            Duty::Register(volumes) => {
+                self.control.registered.extend(volumes);
+                self.control.refused.clear();
             }
+            Duty::Tell(node) => _ = self.control.gone.remove(&node),
+            Duty::Bury(node) => self.is_buried(node, fx), // DOWN is written for every volume that both used
         }
     }
 

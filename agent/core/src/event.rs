@@ -229,7 +229,7 @@ impl Stack {
     }
 }
 
-/// Something for the control device, /dev/ocfs2_control.
+/// Something for whom a user stack needs besides the node tree: the control device, /dev/ocfs2_control, and dlm_controld.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlOp {
     /// Open it and shake hands: this node's number, the locking protocol of the cluster.
@@ -241,6 +241,18 @@ pub enum ControlOp {
     },
     /// This node is dead: recover its part of the volume.
     Down {
+        /// Which volume.
+        volume: VolumeId,
+        /// corosync's node id.
+        node: u32,
+    },
+    /// dlm_controld: whenever a node fails in the lockspace of this volume, its recovery waits for [`ControlOp::Notified`].
+    Register {
+        /// Which volume.
+        volume: VolumeId,
+    },
+    /// dlm_controld: the kernel knows that this node is dead, the lockspace of the volume may be recovered.
+    Notified {
         /// Which volume.
         volume: VolumeId,
         /// corosync's node id.
@@ -291,6 +303,7 @@ pub fn errno_text(errno: i32) -> String {
         1 => ("EPERM", "not permitted here"),
         2 => ("ENOENT", "no such entry"),
         5 => ("EIO", "the device failed"),
+        11 => ("EAGAIN", "not yet"),
         13 => ("EACCES", "permission denied"),
         16 => ("EBUSY", "still in use, or already set"),
         17 => ("EEXIST", "already taken by another entry"),
@@ -301,7 +314,11 @@ pub fn errno_text(errno: i32) -> String {
         34 => ("ERANGE", "out of range"),
         36 => ("ENAMETOOLONG", "name too long"),
         39 => ("ENOTEMPTY", "not empty"),
+        71 => ("EPROTO", "an answer that is none"),
+        95 => ("EOPNOTSUPP", "not enabled there"),
         99 => ("EADDRNOTAVAIL", "the address is not on this host"),
+        110 => ("ETIMEDOUT", "no answer in time"),
+        111 => ("ECONNREFUSED", "nobody listens"),
         other => return format!("errno {other}"),
     };
     format!("{name} ({text})")

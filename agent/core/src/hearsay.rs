@@ -105,6 +105,7 @@ impl Agent {
     /// Nothing points to this node any more. Agents that are away from live kernels have to hear of it.
     pub(crate) fn is_buried(&mut self, node: NodeId, fx: &mut Effects) {
         let Some(death) = self.deaths.remove(&node) else { return };
+        self.control.gone.remove(&node);
         self.buried.insert(node);
         self.has_met(node);
         if let Some(boot) = death.boot.filter(|_| self.deaths_are_missed()) {

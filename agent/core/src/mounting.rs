@@ -334,6 +334,9 @@ impl Agent {
         if self.kernel.stack.needs_control() && !self.kernel.stack.control {
             return Err(Wait::Control { why: self.control.why.clone() });
         }
+        if !self.is_registered(volume) {
+            return Err(Wait::Dlm { volume, why: self.control.why.clone() });
+        }
         Ok(())
     }
 

@@ -144,6 +144,10 @@ bugs![
     GateStandsOpen,
     /// A survivor does not write DOWN.
     DownIsForgotten,
+    /// The DLM goes on after a death before the kernel is told of it.
+    TheDlmGoesFirst,
+    /// The DLM is not asked to wait.
+    NothingIsRegistered,
     /// What was refused is tried again at once.
     NoBackOff,
     /// The same events do not always give the same effects.

@@ -52,6 +52,8 @@ pub enum Wait {
     MountDecides { volume: VolumeId },
     /// The control device, which mounts on this stack need.
     Control { why: String },
+    /// dlm_controld, which is to let this volume wait for us when a node fails.
+    Dlm { volume: VolumeId, why: String },
     /// dlm_controld is gone, and left these volumes behind.
     Deserted { volumes: BTreeSet<VolumeId> },
     /// The fence gate of a dead node is closed.
@@ -95,6 +97,7 @@ impl Wait {
             Wait::MountAfterDeath { .. } => "mount-death",
             Wait::MountDecides { .. } => "mount-decides",
             Wait::Control { .. } => "control",
+            Wait::Dlm { .. } => "dlm",
             Wait::Deserted { .. } => "dlm-controld",
             Wait::Fence { .. } => "fence",
             Wait::LegacyGroup { .. } => "legacy-group",
@@ -133,6 +136,7 @@ impl Wait {
             | Wait::MountJoins { .. }
             | Wait::MountDecides { .. }
             | Wait::Control { .. }
+            | Wait::Dlm { .. }
             | Wait::Deserted { .. }
             | Wait::Deaf
             | Wait::Probe
@@ -184,6 +188,9 @@ impl Wait {
             Wait::MountDecides { .. } => String::new(),
             Wait::Control { .. } => {
                 "modprobe ocfs2_stack_user; ls -l /dev/ocfs2_control: no other program may hold it; tried again by itself".into()
+            }
+            Wait::Dlm { .. } => {
+                "dlm_tool dump_config: enable_fscontrol must be 1, as it was when dlm_controld set up the kernel; restart dlm_controld while nothing is mounted here; tried again by itself".into()
             }
             Wait::Deserted { .. } => {
                 "restart this node by force (systemctl reboot -ff): a new dlm_controld refuses, and nothing unmounts them; the others go on once this node is fenced".into()
@@ -260,6 +267,12 @@ impl fmt::Display for Wait {
             Wait::MountDecides { volume } => write!(f, "what came of the mount of {volume}, whose tool is gone"),
             Wait::Control { why } if why.is_empty() => f.write_str("the handshake of the control device"),
             Wait::Control { why } => write!(f, "the control device: {why}"),
+            Wait::Dlm { volume, why } if why.is_empty() => {
+                write!(f, "dlm_controld to wait for this node whenever another fails with {volume}")
+            }
+            Wait::Dlm { volume, why } => {
+                write!(f, "dlm_controld to wait for this node whenever another fails with {volume}: {why}")
+            }
             Wait::Deserted { volumes } => {
                 let volumes: Vec<String> = volumes.iter().map(ToString::to_string).collect();
                 write!(f, "dlm_controld, which is gone; on this node these volumes stand still: {}", volumes.join(", "))

@@ -15,6 +15,7 @@
 //!
 //! Source: linux fs/ocfs2/stack_user.c.
 
+use super::dlmc;
 use agent_core::event::{ControlOp, KernelRefusal};
 use configfs::Errno;
 use sd_notify::NotifyState;
@@ -46,6 +47,8 @@ impl Control {
     /// Does these in order, up to the first refusal.
     pub(super) fn perform(&mut self, ops: &[ControlOp]) -> Result<(), KernelRefusal> {
         ops.iter().try_for_each(|op| match op {
+            ControlOp::Register { volume } => dlmc::register(*volume),
+            ControlOp::Notified { volume, node } => dlmc::notified(*volume, *node),
             ControlOp::Handshake { .. } if self.is_open() => Ok(()),
             ControlOp::Handshake { node, locking } => {
                 let path = PATHS.map(PathBuf::from).into_iter().find(|path| path.exists());

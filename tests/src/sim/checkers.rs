@@ -16,7 +16,10 @@ use self::daemons::{
     what_is_to_be_written_is_saved_first, whoever_hears_nothing_of_its_own_says_so,
     whoever_is_let_in_has_the_time_outs_of_the_others, whoever_slept_does_nothing_before_it_has_heard_itself,
 };
-use self::deaths::{nobody_is_down_who_may_still_write, nobody_mounts_before_its_own_death_is_handled};
+use self::deaths::{
+    no_kernel_goes_on_before_it_is_told, nobody_is_down_who_may_still_write,
+    nobody_mounts_before_its_own_death_is_handled,
+};
 use self::told::Told;
 use super::agenda::{MS, Micros, SECOND};
 use super::cluster::{Cluster, Happening, KernelDeed};
@@ -134,6 +137,7 @@ impl Ledger {
                     nobody_spins,
                     nobody_is_down_who_may_still_write,
                     nobody_mounts_before_its_own_death_is_handled,
+                    no_kernel_goes_on_before_it_is_told,
                 ];
                 self.hold(cluster, *node, record, agent, &sentences)
             }

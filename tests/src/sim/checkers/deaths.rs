@@ -38,3 +38,14 @@ pub(super) fn nobody_mounts_before_its_own_death_is_handled(_: &mut Ledger, seen
         None => Ok(()),
     }
 }
+
+/// The DLM gives a dead node's locks to a kernel that knows of the death, and to no other: what is written with them before the
+/// dead node's journal is replayed is lost.
+pub(super) fn no_kernel_goes_on_before_it_is_told(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    match seen.cluster.hosts.get(&seen.node).and_then(|host| host.unguarded) {
+        Some(dead) => {
+            Err(format!("n{} goes on with the locks of n{dead}, and was not told that it is dead", seen.node))
+        }
+        None => Ok(()),
+    }
+}

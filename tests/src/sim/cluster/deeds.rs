@@ -49,6 +49,7 @@ impl Cluster {
         host.kernel = Kernel::default();
         host.kernel.stack = host.stack.clone();
         (host.tool, host.needs_down, host.downs) = (None, BTreeSet::new(), BTreeSet::new());
+        (host.is_registered, host.needs_word, host.unguarded) = (false, BTreeSet::new(), None);
         host.saved = None;
         (host.is_state_cut, host.is_meddled, host.needs_restart) = (false, false, false);
         host.deserted_at = None;

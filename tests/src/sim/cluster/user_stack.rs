@@ -1,7 +1,7 @@
 //! The user stack: stock tools that ask before they mount, the DLM's share, and fence devices.
 //!
 //! A volume that was mounted on a node when it died stands still on every other node that has it mounted, until DOWN is
-//! written there. A tool's mount(2) ends well, fails, or the tool dies before it; MRESULT and UNMOUNT are left out as
+//! written there, and the DLM, if it was asked to wait, has had the word. A tool's mount(2) ends well, fails, or the tool dies before it; MRESULT and UNMOUNT are left out as
 //! often as not, as today's tools do. dlm_controld ends with corosync and takes its volumes with it.
 
 use super::{Cluster, Due};
@@ -12,6 +12,7 @@ use agent_core::Event;
 use agent_core::event::{ControlOp, Stack};
 use agent_core::ids::{ClientId, NodeId};
 use agent_core::mount_client::{MountAnswer, MountAsk};
+use std::collections::BTreeSet;
 
 /// A fence device takes its time.
 const FENCE_TIME: Micros = 1000 * MS;
@@ -50,6 +51,7 @@ impl Cluster {
             return;
         }
         host.needs_down.clear();
+        host.needs_word.clear();
         self.user_mount(node, false);
         if says_so {
             let (fstype, uuid, service) = ("ocfs2".into(), VOLUME.into(), "ocfs2".into());
@@ -114,9 +116,17 @@ impl Cluster {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         host.kernel.control()?;
         for op in ops {
-            if let ControlOp::Down { node: dead, .. } = op {
-                host.needs_down.remove(dead);
-                host.downs.extend(boots.iter().filter(|(node, _)| node == dead));
+            match op {
+                ControlOp::Handshake { .. } => {}
+                ControlOp::Register { .. } => host.is_registered = true,
+                ControlOp::Down { node: dead, .. } => {
+                    host.needs_down.remove(dead);
+                    host.downs.extend(boots.iter().filter(|(node, _)| node == dead));
+                }
+                ControlOp::Notified { node: dead, .. } => {
+                    host.needs_word.remove(dead);
+                    host.unguarded = host.unguarded.or(host.needs_down.get(dead).copied());
+                }
             }
         }
         Ok(())
@@ -129,6 +139,11 @@ impl Cluster {
             let had_locks = deserted_at.is_none_or(|at| host.mounted_since < at);
             if had_locks && host.kernel.stack.needs_control() && !host.downs.contains(&(dead, boots)) {
                 host.needs_down.insert(dead);
+                if host.is_registered {
+                    host.needs_word.insert(dead);
+                } else {
+                    host.unguarded.get_or_insert(dead);
+                }
             }
         }
     }
@@ -159,6 +174,7 @@ impl Cluster {
                 host.deserted_at.get_or_insert(now);
             }
             host.kernel.stack.deserted |= host.kernel.is_user_mounted;
+            (host.is_registered, host.needs_word) = (false, BTreeSet::new());
             host.needs_down.clear(); // nothing but a restart helps any more
         }
     }
