@@ -47,11 +47,11 @@ impl Agent {
         }
     }
 
-    /// The last words of a death, for each lockspace of this kernel.
+    /// The last words of a death, for each lockspace of this kernel: an agent before us may have registered those that we have
+    /// not (story 131).
     pub(crate) fn notifications(&self, node: NodeId) -> impl Iterator<Item = ControlOp> + use<> {
-        let in_kernel = self.volumes_in_kernel();
-        let waiting: Vec<VolumeId> = self.control.registered.intersection(&in_kernel).copied().collect();
-        waiting.into_iter().map(move |volume| ControlOp::Notified { volume, node: node.0 })
+        let in_kernel = if self.kernel.stack.needs_control() { self.volumes_in_kernel() } else { BTreeSet::new() };
+        in_kernel.into_iter().map(move |volume| ControlOp::Notified { volume, node: node.0 })
     }
 
     /// Nodes that went without anything of ours: nothing is to be done before the DLM goes on.

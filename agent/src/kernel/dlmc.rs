@@ -70,8 +70,8 @@ pub(super) fn notified(volume: VolumeId, node: u32) -> Result<(), KernelRefusal>
         answer = ask(Command::Notified, volume, node_id);
     }
     match answer {
-        // It knows of nothing that would wait.
-        Ok(()) | Err(Errno(errno::SRCH | errno::NOENT)) => Ok(()),
+        // It knows of nothing that would wait, or it is gone, and its lockspaces stand still until this node is off.
+        Ok(()) | Err(Errno(errno::SRCH | errno::NOENT | errno::CONNREFUSED)) => Ok(()),
         Err(error) => Err(refused(&format!("tell that node {node} may be recovered in"), volume, error)),
     }
 }
@@ -83,6 +83,7 @@ mod errno {
     pub(super) const AGAIN: i32 = 11;
     pub(super) const PROTO: i32 = 71;
     pub(super) const TIMEDOUT: i32 = 110;
+    pub(super) const CONNREFUSED: i32 = 111;
     pub(super) const ALREADY: i32 = 114;
 }
 
