@@ -91,10 +91,13 @@ pub struct Control {
     /// What it said last, if it was a no.
     pub why: String,
     /// Volumes for which the DLM waits for us.
+    #[serde(default)]
     pub registered: BTreeSet<VolumeId>,
     /// Volumes that dlm_controld would not register: nothing waits for us.
+    #[serde(default)]
     pub refused: BTreeSet<VolumeId>,
     /// Nodes that went down without anything of ours, and that the DLM was not told of.
+    #[serde(default)]
     pub gone: BTreeSet<NodeId>,
 }
 

@@ -32,10 +32,11 @@ impl Agent {
         self.is_registered(volume) || self.control.refused.contains(&volume)
     }
 
-    /// One that is no longer used is forgotten: by its next mount dlm_controld may be another.
+    /// One that is no longer used is forgotten: by its next mount dlm_controld may be another. Without corosync there is none, or
+    /// one that is about to end (brief seed 46636).
     pub(crate) fn register(&mut self, fx: &mut Effects) {
         let stack = &self.kernel.stack;
-        if !stack.needs_control() || !stack.control || self.control_is_busy() {
+        if !stack.needs_control() || !stack.control || self.member().is_none() || self.control_is_busy() {
             return;
         }
         let here = self.volumes_here();
