@@ -135,7 +135,9 @@ fn done(effect: &Effect) -> Option<String> {
 
 fn control(ops: &[ControlOp]) -> String {
     let text = |op: &ControlOp| match op {
-        ControlOp::Handshake { node, locking } => format!("control device: node {node}, locking {}.{}", locking.0, locking.1),
+        ControlOp::Handshake { node, locking } => {
+            format!("control device: node {node}, locking {}.{}", locking.0, locking.1)
+        }
         ControlOp::Down { volume, node } => format!("control device: node {node} is down for {volume}"),
         ControlOp::Register { volume } => format!("dlm_controld: wait for us with {volume}"),
         ControlOp::Notified { volume, node } => format!("dlm_controld: go on without node {node} in {volume}"),

@@ -352,15 +352,17 @@ fn nothing_is_written_without_quorum(_ledger: &mut Ledger, seen: &Seen<'_>) -> O
     }
 }
 
-/// S6: it may be counted, nothing else follows from it. Only our own Hello that comes back lets one of this view go.
+/// S6: it may be counted, nothing else follows from it. Only our own Hello that comes back lets one of this view go, and so does a
+/// name of this ring that shows a ghost: that is another view (found by ns 24, where somebody had joined since).
 fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let Event::Delivered { from, body: Ok(message) } = &seen.record.event else { return Ok(()) };
     if seen.told.is_of_view {
         return Ok(());
     }
     let own_hello = from.nodeid == seen.node && matches!(message.body, Body::Hello(_));
+    let shows_ghost = seen.told.ghosts_changed;
     let acts = |effect: &&Effect| match effect {
-        Effect::Multicast(said) if own_hello => !matches!(said.body, Body::Hello(_)),
+        Effect::Multicast(said) if own_hello || shows_ghost => !matches!(said.body, Body::Hello(_)),
         Effect::Multicast(_) | Effect::Kernel(..) | Effect::Save(_) => true,
         Effect::Notice(notice) => matches!(notice, Notice::Table { .. } | Notice::Step { .. } | Notice::View { .. }),
         _ => false,

@@ -24,6 +24,8 @@ pub(super) struct Told {
     /// Who came since the ring stands, and who was left out by others of it: by whom.
     newcomers: BTreeSet<Member>,
     left_out: BTreeSet<(Member, Member)>,
+    /// The present message has shown who is a ghost, or is none: another view, by whatever name it came.
+    pub(super) ghosts_changed: bool,
     quorum: Option<(RingId, bool)>,
     /// Volumes are mounted here, as it was told.
     pub(super) mounted: bool,
@@ -203,7 +205,9 @@ impl Told {
     }
 
     fn delivered(&mut self, from: Member, message: &Message, now: Micros) {
+        let ghosts = self.live().count();
         self.compare(from, &message.view);
+        self.ghosts_changed = self.live().count() != ghosts;
         let node = NodeId(from.nodeid);
         let counts = self.is_named_by(&message.view);
         self.is_of_view = counts;
