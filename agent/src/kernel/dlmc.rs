@@ -117,9 +117,9 @@ fn exchange(message: &[u8; LEN]) -> io::Result<[u8; LEN]> {
 
 fn header(command: Command, volume: VolumeId, data: i32) -> [u8; LEN] {
     let mut bytes = [0; LEN];
-    let words = [MAGIC, VERSION, command as u32, 0, LEN as u32, data.cast_unsigned()];
-    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_ne_bytes());
+    let words = [MAGIC, VERSION, command as u32, 0, LEN as u32].map(u32::to_ne_bytes);
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words.into_iter().chain([data.to_ne_bytes()])) {
+        place.copy_from_slice(&word);
     }
     let name = volume.to_string();
     bytes[NAME_AT..NAME_AT + name.len()].copy_from_slice(name.as_bytes());
@@ -127,11 +127,12 @@ fn header(command: Command, volume: VolumeId, data: i32) -> [u8; LEN] {
 }
 
 fn result_of(command: Command, answer: &[u8; LEN]) -> Result<(), Errno> {
-    let word = |at: usize| answer[at..].first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    let at = |at: usize| answer[at..].first_chunk().copied().unwrap_or_default();
+    let word = |place: usize| u32::from_ne_bytes(at(place));
     if word(0) != MAGIC || word(4) >> 16 != VERSION >> 16 || word(8) != command as u32 {
         return Err(Errno(errno::PROTO));
     }
-    match word(20).cast_signed() {
+    match i32::from_ne_bytes(at(20)) {
         0.. => Ok(()),
         negative => Err(Errno(negative.wrapping_neg())),
     }
