@@ -21,7 +21,6 @@
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
 //! | `hearsay`, `outsiders`, [`silent`] | deaths that an agent was not there for; kernels whose agent is not in, or away and unknown |
 //! | `dlm` | the DLM of a user stack waits until our kernel knows of a death |
-//! | `hearsay`, `outsiders` | deaths that an agent was not there for; kernels whose agent is not in |
 //! | [`legacy`] | groups of legacy clients, which recover before the volumes |
 //! | [`tree`] | what our kernel holds and which of it is ours |
 //! | [`identity`] | corosync's nodelist → the entry we ask for |
