@@ -69,6 +69,9 @@ def died_while_writing(lab, volume, fencer):
         expect_in("node %d says what is missing" % node, "nobody has confirmed it", text)
         if REPLAY in lab.run(node, "dmesg"):
             raise Broken("node %d: recovered while the fence gate is closed" % node)
+    for node in STAY:
+        # Else a survivor would write with the locks of the dead before its journal is replayed, and lose what it wrote.
+        lab.wait_for(node, "dlm_tool ls | grep -q 'wait.*fs'", 5, "node %d: the DLM waits for o2cpgd" % node)
     refused = lab.try_run(1, "o2cpg ack-dead node2 --yes-i-am-sure=node2")
     expect("a node that lives is not taken for dead", 5, refused.code)
     lab.run(2, "o2cpg ack-dead node3 --yes-i-am-sure=node3")
