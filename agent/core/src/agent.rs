@@ -320,7 +320,7 @@ impl Agent {
         self.agreed = None;
         self.nobody_is_heard();
         self.was_away(!self.volumes_in_kernel().is_empty());
-        self.control.registered.clear(); // dlm_controld ends with corosync
+        self.dlm_controld_ends();
         self.timers.cancel(Timer::Deaf);
         self.look_for_deserted(fx);
     }

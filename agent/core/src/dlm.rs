@@ -48,6 +48,14 @@ impl Agent {
         }
     }
 
+    /// It ends with corosync: what it was asked for, and may still answer, is void.
+    pub(crate) fn dlm_controld_ends(&mut self) {
+        self.control.registered.clear();
+        if let Some((_, Duty::Register(volumes))) = &mut self.control.under_way {
+            volumes.clear();
+        }
+    }
+
     /// The last words of a death, for each lockspace of this kernel: an agent before us may have registered those that we have
     /// not (story 131).
     pub(crate) fn notifications(&self, node: NodeId) -> impl Iterator<Item = ControlOp> + use<> {
