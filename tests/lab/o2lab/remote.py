@@ -96,7 +96,9 @@ class Remote:
         try:
             sock.settimeout(None if deadline is None else max(0.01, deadline - time.monotonic()))
             return take_frame(sock)
-        except socket.timeout:
+        except socket.timeout as error:
+            if deadline is None:
+                raise NodeDown("node %d went away: %s" % (node, error)) from error
             words = " ".join(argv)
             raise OverTime("node %d: no end within %g s: %s" % (node, seconds, words)) from None
         except OSError as error:
