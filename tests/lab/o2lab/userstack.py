@@ -1,10 +1,12 @@
 """The user stack: dlm_controld in the nodes, and the tools of a mount on the sockets of ocfs2_controld and o2cb_controld."""
+import contextlib
 import json
 import os
 import shlex
 import threading
 
 from . import ocfs2
+from .errors import LabError
 from .scenario import Cluster
 
 MOUNTER = "/usr/bin/python3 -I -S /lab/guest/mounter "
@@ -37,7 +39,8 @@ class Running:
         self.thread.start()
 
     def _run(self, lab, node, command, reader):
-        lab.remote.stream(node, ["/bin/sh", "-c", command], None, self._heard, stdin=reader)
+        with contextlib.suppress(LabError):     # its node was switched off
+            lab.remote.stream(node, ["/bin/sh", "-c", command], None, self._heard, stdin=reader)
         os.close(reader)
 
     def _heard(self, data, _is_err):
