@@ -26,6 +26,7 @@ errnos!(
     ENOENT,
     EIO,
     EBADF,
+    EAGAIN,
     EACCES,
     EFAULT,
     EBUSY,
@@ -41,7 +42,11 @@ errnos!(
     ELOOP,
     EADDRINUSE,
     EADDRNOTAVAIL,
-    ENOTCONN
+    ENOTCONN,
+    EPROTO,
+    ETIMEDOUT,
+    ECONNREFUSED,
+    EALREADY
 );
 
 impl Errno {

@@ -3,7 +3,8 @@
 //!
 //! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat
 //! fences and recovers by itself, and only the gate is ours; with a user stack that leaves recovery to a daemon, each
-//! survivor writes DOWN for each volume that both used, and then lets the DLM go on (`dlm`). The gate is opened once for all, in agreed order.
+//! survivor writes DOWN for each volume that both used, and then lets the DLM go on (`dlm`). The gate is opened once for all, in
+//! agreed order.
 
 use crate::agent::Agent;
 use crate::effect::{Effect, Effects};

@@ -10,11 +10,12 @@ use crate::deaths::Duty;
 use crate::effect::Effects;
 use crate::event::{ControlOp, KernelRefusal};
 use crate::ids::NodeId;
+use configfs::Errno;
 use proto::peer::VolumeId;
 use std::collections::BTreeSet;
 
-/// EAGAIN: dlm_controld has not seen the node fail.
-const NOT_SEEN: i32 = 11;
+/// dlm_controld has not seen the node fail.
+const NOT_SEEN: i32 = Errno::EAGAIN.0;
 
 impl Agent {
     /// Volumes whose recovery the DLM is to leave to us, and does not yet.

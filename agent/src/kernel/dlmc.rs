@@ -117,7 +117,7 @@ impl Standing {
 /// Whenever a node fails in this lockspace, it waits for us.
 pub(super) fn register(volume: VolumeId) -> Result<(), KernelRefusal> {
     match ask(Command::Register, volume, 0) {
-        Ok(_) | Err(Errno(errno::ALREADY)) => Ok(()),
+        Ok(_) | Err(Errno::EALREADY) => Ok(()),
         Err(error) => Err(refused("register with", volume, error)),
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn register(volume: VolumeId) -> Result<(), KernelRefusal> {
 pub(super) fn notified(volume: VolumeId, node: u32) -> Result<(), KernelRefusal> {
     match let_go_on(volume, i32::try_from(node).unwrap_or(i32::MAX)) {
         // There is no such lockspace, or dlm_controld is gone, and its lockspaces stand still until this node is off.
-        Ok(()) | Err(Errno(errno::NOENT | errno::CONNREFUSED)) => Ok(()),
+        Ok(()) | Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(()),
         Err(error) => Err(refused(&format!("tell that node {node} may be recovered in"), volume, error)),
     }
 }
@@ -148,7 +148,7 @@ fn let_go_on(volume: VolumeId, node: i32) -> Result<(), Errno> {
             }
         }
     }
-    Err(Errno(errno::AGAIN))
+    Err(Errno::EAGAIN)
 }
 
 fn standing(volume: VolumeId, node: i32) -> Result<Standing, Errno> {
@@ -164,16 +164,6 @@ fn standing_of(lockspace: &[u8], node: &[u8]) -> Standing {
         is_member: flags & 1 != 0,
         is_missed: flags & 16 != 0,
     }
-}
-
-mod errno {
-    pub(super) const NOENT: i32 = 2;
-    pub(super) const IO: i32 = 5;
-    pub(super) const AGAIN: i32 = 11;
-    pub(super) const PROTO: i32 = 71;
-    pub(super) const TIMEDOUT: i32 = 110;
-    pub(super) const CONNREFUSED: i32 = 111;
-    pub(super) const ALREADY: i32 = 114;
 }
 
 /// What is behind the header of the answer; nothing, if that is one.
@@ -194,9 +184,9 @@ fn ask(command: Command, volume: VolumeId, data: i32) -> Result<Vec<u8>, Errno> 
 
 /// The system's EAGAIN is a time that is over, and not dlm_controld's.
 fn errno_of(error: &io::Error) -> Errno {
-    match error.raw_os_error() {
-        Some(errno::AGAIN) => Errno(errno::TIMEDOUT),
-        other => Errno(other.unwrap_or(errno::IO)),
+    match Errno::of(error) {
+        Errno::EAGAIN => Errno::ETIMEDOUT,
+        other => other,
     }
 }
 
@@ -232,7 +222,7 @@ fn number(bytes: &[u8], at: usize) -> i32 {
 fn result_of(command: Command, answer: &[u8; LEN]) -> Result<(), Errno> {
     let word = |at: usize| u32::from_ne_bytes(number(answer, at).to_ne_bytes());
     if word(0) != MAGIC || word(4) >> 16 != VERSION >> 16 || word(8) != command as u32 {
-        return Err(Errno(errno::PROTO));
+        return Err(Errno::EPROTO);
     }
     match number(answer, 20) {
         0.. => Ok(()),

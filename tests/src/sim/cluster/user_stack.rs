@@ -1,8 +1,8 @@
 //! The user stack: stock tools that ask before they mount, the DLM's share, and fence devices.
 //!
 //! A volume that was mounted on a node when it died stands still on every other node that has it mounted, until DOWN is
-//! written there, and the DLM, if it was asked to wait, has had the word. A tool's mount(2) ends well, fails, or the tool dies before it; MRESULT and UNMOUNT are left out as
-//! often as not, as today's tools do. dlm_controld ends with corosync and takes its volumes with it.
+//! written there, and the DLM, if it was asked to wait, has had the word. A tool's mount(2) ends well, fails, or the tool dies
+//! before it; MRESULT and UNMOUNT are left out as often as not, as today's tools do. dlm_controld ends with corosync and takes its volumes with it.
 
 use super::{Cluster, Due};
 use crate::sim::agenda::{MS, Micros};
