@@ -29,8 +29,15 @@ use proptest::test_runner::{RngSeed, TestCaseResult};
 fn config(cases: u32) -> ProptestConfig {
     let factor = std::env::var("FUZZ_FACTOR").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
     let rng_seed = if factor == 1 { RngSeed::Fixed(1) } else { RngSeed::Random };
-    let cases = cases.saturating_mul(factor);
-    ProptestConfig { cases, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
+    let ProptestConfig { max_local_rejects, max_global_rejects, .. } = ProptestConfig::default();
+    ProptestConfig {
+        cases: cases.saturating_mul(factor),
+        max_local_rejects: max_local_rejects.saturating_mul(factor),
+        max_global_rejects: max_global_rejects.saturating_mul(factor),
+        failure_persistence: None,
+        rng_seed,
+        ..ProptestConfig::default()
+    }
 }
 
 fn group_name() -> impl Strategy<Value = GroupName> {
