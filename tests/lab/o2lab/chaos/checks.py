@@ -66,6 +66,12 @@ def of_one(node, status, count):
     return None
 
 
+def is_asked_for(trouble):
+    """A node that was cut off with the volume in use has to be unmounted. How long that takes is a person's matter and its kernel's,
+    which has both of a mount that was under way to end."""
+    return "live-without-quorum" in trouble
+
+
 def of_kernel(node, kernel, table):
     """The tree is the table, and the node is itself in it."""
     wanted = {one["name"]: (one["number"], one["address"], one["port"]) for one in table["entries"]}

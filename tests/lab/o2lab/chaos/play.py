@@ -201,12 +201,14 @@ class Run:
         return self.until_settled(PATIENCE_S, "round %d: " % number)
 
     def until_settled(self, seconds, where=""):
-        began, stormed = time.monotonic(), False
+        began, stormed, asked_s = time.monotonic(), False, 0.0
         while True:
+            looked = time.monotonic()
             trouble = checks.unsettled(self.lab, self.programs, self.nodes, self.work.legacy)
             took = time.monotonic() - began
             if trouble is None:
-                return took
+                self.figures.asked_s.append(asked_s)
+                return took - asked_s
             self.log.note("not yet: %s" % trouble)
             if took > STORM_S and not stormed and checks.in_storm(self.lab, self.nodes):
                 self.calm(where)
@@ -214,6 +216,8 @@ class Run:
             elif took > seconds:
                 raise Broken("%snot settled within %d s: %s" % (where, seconds, trouble))
             time.sleep(0.1)
+            if checks.is_asked_for(trouble):
+                asked_s += time.monotonic() - looked
 
     def calm(self, where):
         """What an operator has to do about a storm of corosync's (checks.py): its fault and not ours, and counted."""

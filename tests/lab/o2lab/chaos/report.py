@@ -51,6 +51,7 @@ class Figures:
         self.faults, self.missed = {}, 0
         self.fault_s = 0.0
         self.converged_s = []
+        self.asked_s = []           # not in it: what was waited for was an unmount that status had asked for
         self.storms = 0                 # of corosync: play.py
         self.overlapping = 0            # faults that began while at least two others lasted
         self.lock = threading.Lock()
@@ -78,5 +79,8 @@ class Figures:
         if self.converged_s:
             yield "converged %d times after the last fault: p50 %.1f s, max %.1f s" % (
                 len(self.converged_s), median(self.converged_s), max(self.converged_s))
+            asked = [seconds for seconds in self.asked_s if seconds]
+            if asked:
+                yield "%d times a node had to be unmounted first, which is not in these: max %.1f s" % (len(asked), max(asked))
         if self.storms:
             yield "%d storms of corosync ended by hand" % self.storms
