@@ -45,6 +45,7 @@ impl Hands {
                 self.kernel.apply(*op, self.unsaved.clone().map_or_else(|| Ok(ops.clone()), Err))
             }
             Effect::Control(op, ops) => self.kernel.control(*op, ops.clone()),
+            Effect::LookAtLockspaces(op, node, volumes) => self.kernel.look_at_lockspaces(*op, *node, volumes.clone()),
             Effect::Fence(node, name) => self.fence(*node, name.clone()),
             Effect::KillNode(node, why) => self.kill_node(*node, why),
             Effect::Publish(volume, on) => self.publish(*volume, *on),

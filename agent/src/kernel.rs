@@ -13,8 +13,10 @@ mod watch;
 
 use agent_core::Event;
 use agent_core::event::{ControlOp, KernelOutcome, KernelRefusal, KernelView};
-use agent_core::ids::OpId;
+use agent_core::ids::{NodeId, OpId};
 use configfs::{Backend, Op};
+use proto::peer::VolumeId;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,6 +85,8 @@ enum Job {
     Apply(OpId, Result<Vec<Op>, KernelRefusal>),
     /// Do these with the control device and report.
     Control(OpId, Vec<ControlOp>),
+    /// Ask dlm_controld how these lockspaces stand to the node and report.
+    Lockspaces(OpId, NodeId, BTreeSet<VolumeId>),
     /// Report what is there. Unasked looks report only what is new.
     Look { asked: bool },
 }
@@ -135,6 +139,12 @@ impl Kernel {
         taken.expect(
             "the core has one thing with the control device at a time, and the thread lives as long as the daemon",
         );
+    }
+
+    /// Asks dlm_controld. Its end is [`Event::LockspacesSeen`].
+    pub(crate) fn look_at_lockspaces(&self, op: OpId, node: NodeId, volumes: BTreeSet<VolumeId>) {
+        let taken = self.jobs.try_send(Job::Lockspaces(op, node, volumes));
+        taken.expect("the core asks instead of doing something with the control device, and the thread lives on");
     }
 
     /// Asks for a look; several are put together. Its end is [`Event::KernelSeen`].
@@ -200,6 +210,10 @@ impl Worker {
             let event = match job {
                 Job::Apply(op, ops) => Some(Event::KernelDone(op, self.apply(ops))),
                 Job::Control(op, ops) => Some(Event::ControlDone(op, self.control.perform(&ops))),
+                Job::Lockspaces(op, node, volumes) => {
+                    let seen = volumes.into_iter().map(|volume| (volume, dlmc::look(volume, node)));
+                    Some(Event::LockspacesSeen(op, seen.collect()))
+                }
                 Job::Look { asked } => {
                     look_is_queued.store(false, Ordering::Release);
                     let before = self.last.clone();

@@ -193,6 +193,7 @@ impl Cluster {
                     }
                 }
                 Effect::Control(op, ops) => done.push(self.control(id, *op, ops)),
+                Effect::LookAtLockspaces(op, _, volumes) => done.push(death::no_lockspaces(*op, volumes)),
                 _ => {}
             }
         }

@@ -99,6 +99,7 @@ fn heard(event: &Event) -> Option<String> {
         | Event::Asked(..)
         | Event::MountAsked(..)
         | Event::ControlDone(..)
+        | Event::LockspacesSeen(..)
         | Event::LegacyGroups(_)
         | Event::LegacyRecovery(_)
         | Event::LegacyWaits(_)
@@ -128,6 +129,7 @@ fn done(effect: &Effect) -> Option<String> {
         | Effect::Save(_)
         | Effect::Kernel(..)
         | Effect::LookAtKernel
+        | Effect::LookAtLockspaces(..)
         | Effect::Publish(..)
         | Effect::SetTimer(..) => None,
     }
@@ -141,6 +143,7 @@ fn control(ops: &[ControlOp]) -> String {
         ControlOp::Down { volume, node } => format!("control device: node {node} is down for {volume}"),
         ControlOp::Register { volume } => format!("dlm_controld: wait for us with {volume}"),
         ControlOp::Notified { volume, node } => format!("dlm_controld: go on without node {node} in {volume}"),
+        ControlOp::Unregister { volume } => format!("dlm_controld: wait for us no longer with {volume}"),
     };
     ops.iter().map(text).collect::<Vec<_>>().join("; ")
 }
@@ -155,6 +158,7 @@ fn noticed(notice: &Notice) -> String {
         Notice::FenceFailed { node, why } => format!(". the fence program of node {node} failed: {why}"),
         Notice::Buried { node, by, .. } if by.is_empty() => format!(". death of node {node} handled"),
         Notice::Buried { node, .. } => format!(". death of node {node} handled, fenced"),
+        Notice::Unguarded { node, volumes } => format!(". unguarded since node {node} failed: {}", texts(volumes)),
         Notice::NodeEnded { node, .. } => format!(". corosync is to end node {node}"),
         Notice::Verdict { verdict, thing, why } => format!(". {verdict}: {thing} ({why})"),
         Notice::CorosyncUp { .. } => "< corosync is there".into(),

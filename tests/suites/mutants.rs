@@ -108,6 +108,8 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
     (Bug::DownIsForgotten, &["all_comes_to_rest"], 200),
     (Bug::TheDlmGoesFirst, &["no_kernel_goes_on_before_it_is_told"], 200),
     (Bug::NothingIsRegistered, &["all_comes_to_rest"], 200),
+    (Bug::ToldBeforeItStarted, &["dlm_controld_is_told_only_what_it_can_take"], 2000),
+    (Bug::WaitsInVain, &["all_comes_to_rest"], 2000),
     (Bug::NoBackOff, &["nobody_spins"], 50),
     (Bug::ChanceDecides, &["one_seed_gives_one_run", "the_same_events_give_the_same_effects"], 1500),
 ];

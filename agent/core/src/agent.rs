@@ -1,7 +1,8 @@
 //! The agent: one exhaustive match that routes each event. No policy here; see the module named in each arm.
 
 use crate::adopt::{self, Found};
-use crate::deaths::{Control, Death};
+use crate::control::Control;
+use crate::deaths::Death;
 use crate::effect::{Effect, Effects};
 use crate::event::{ClusterConfig, Connected, Event, KernelView, Reason, Started, ViewChange};
 use crate::ids::{ClientId, Member, NodeId, OpId, Tick};
@@ -231,6 +232,7 @@ impl Agent {
             Event::LegacyRecovery(recovery) => self.legacy_recovery = Some(recovery),
             Event::LegacyWaits(waits) => self.waits.legacy = waits,
             Event::ControlDone(op, result) => self.control_done(op, result, fx),
+            Event::LockspacesSeen(op, seen) => self.lockspaces_seen(op, seen, fx),
             Event::FenceEnded(node, result) => self.fence_ended(node, result, fx),
             Event::KernelDone(op, outcome) => self.kernel_done(op, outcome, fx),
             Event::KernelSeen(view) => self.kernel_seen(view, fx),
@@ -281,6 +283,7 @@ impl Agent {
         self.kernel.see(started.kernel.clone());
         self.admitted = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
         self.was_away(self.admitted);
+        self.control.unasked = true;
         self.link.why = "not connected yet".into();
         self.started = Some(Box::new(started));
     }
@@ -419,6 +422,7 @@ impl Agent {
         if self.kernel.mounts != before.0 {
             let mounts = self.kernel.mounts.iter().map(|mount| mount.path.clone()).collect();
             fx.notice(Notice::Mounts { mounts });
+            self.look_at_lockspaces_now();
         }
         if (self.kernel.held(), self.is_local()) != (before.1, before.2) {
             fx.notice(Notice::Drift { what: "entries of ours were changed by another program".into() });
@@ -447,6 +451,7 @@ impl Agent {
             Timer::MountDecides => self.mount_decides(fx),
             Timer::LookAgain => fx.push(Effect::LookAtKernel),
             Timer::FenceAgain => self.wake_for_fences(fx),
+            Timer::WordAgain => self.wake_for_words(fx),
             Timer::ControlAgain | Timer::Grace | Timer::Silence => {} // what follows from any event
         }
     }

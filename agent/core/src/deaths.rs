@@ -3,19 +3,20 @@
 //!
 //! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat
 //! fences and recovers by itself, and only the gate is ours; with a user stack that leaves recovery to a daemon, each
-//! survivor writes DOWN for each volume that both used, and then lets the DLM go on (`dlm`). The gate is opened once for all, in
+//! survivor writes DOWN for each volume that both used, and then lets the DLM go on (`words`). The gate is opened once for all, in
 //! agreed order.
 
 use crate::agent::Agent;
+use crate::control::Duty;
 use crate::effect::{Effect, Effects};
-use crate::event::{ControlOp, KernelRefusal};
-use crate::ids::{Member, NodeId, OpId, Tick};
+use crate::event::ControlOp;
+use crate::ids::{Member, NodeId, Tick};
 use crate::notice::Notice;
 use crate::policy::Fence;
 use crate::saved::SavedDeath;
 use crate::timers::{HEARTBEAT_MS, Timer};
 use crate::wait::Wait;
-use proto::handshake::Blocks;
+use crate::words::Words;
 use proto::peer::limits::VOLUMES_MAX;
 use proto::peer::{Body, Fenced, Live, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,6 @@ use std::collections::BTreeSet;
 
 /// A fence program that failed is run again after this.
 pub const FENCE_AGAIN_MS: u64 = 10_000;
-/// A control device that refused is tried again after this.
-pub const CONTROL_AGAIN_MS: u64 = 5_000;
 /// dlm_controld has noticed the loss of corosync by then; it needs some milliseconds.
 pub const DESERTED_AFTER_MS: u64 = 1_000;
 
@@ -56,6 +55,9 @@ pub struct Death {
     pub fence_from: Tick,
     /// Why the gate is still closed.
     pub why: String,
+    /// DOWN was written for these.
+    #[serde(default)]
+    pub down: BTreeSet<VolumeId>,
 }
 
 impl Death {
@@ -71,37 +73,6 @@ impl Death {
     }
 }
 
-/// What the control device and dlm_controld are at work on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Duty {
-    /// The handshake.
-    Handshake,
-    /// These volumes are registered.
-    Register(BTreeSet<VolumeId>),
-    /// DOWN and the last words of a death.
-    Bury(NodeId),
-    /// The last words of a node that used nothing.
-    Tell(NodeId),
-}
-
-/// The control device and dlm_controld.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Control {
-    /// What was handed over.
-    pub under_way: Option<(OpId, Duty)>,
-    /// What it said last, if it was a no.
-    pub why: String,
-    /// Volumes for which the DLM waits for us.
-    #[serde(default)]
-    pub registered: BTreeSet<VolumeId>,
-    /// Volumes that dlm_controld would not register: nothing waits for us.
-    #[serde(default)]
-    pub refused: BTreeSet<VolumeId>,
-    /// Nodes that went down without anything of ours, and that the DLM was not told of.
-    #[serde(default)]
-    pub gone: BTreeSet<NodeId>,
-}
-
 impl Agent {
     /// A node went down. For one that used nothing there is nothing to do, nor where the kernels do all of it. Of one that we
     /// have not heard since we are here we do not know what it used.
@@ -114,12 +85,14 @@ impl Agent {
             let death = self.deaths.entry(node).or_insert(death); // or what others have told of it before
             death.volumes.extend(volumes);
             death.learned |= is_unheard;
+            death.down.clear();
+            self.control.words.remove(&node);
             if death.boot.zip(boot).is_some_and(|(before, now)| before != now) {
                 (death.fenced_by, death.confirmed) = (None, None); // that was of another boot
             }
             death.boot = boot.or(death.boot);
         } else if self.kernel.stack.needs_control() {
-            self.control.gone.insert(node);
+            self.control.words.insert(node, Words::default());
         }
     }
 
@@ -177,23 +150,29 @@ impl Agent {
             if self.lower_levels_recovered(node).is_err() {
                 continue;
             }
-            let shared = self.shared_with(death);
+            let (shared, open) = (self.shared_with(death), self.without_down(death));
             if self.is_used_again(node, &shared) {
                 continue; // DOWN would cut it off from what it uses now
             }
-            let words: Vec<ControlOp> = self.notifications(node).collect();
-            if shared.is_empty() && words.is_empty() || planted!(DownIsForgotten) {
+            if planted!(DownIsForgotten) {
                 self.is_buried(node, fx);
-            } else if shared.iter().all(|volume| self.dlm_has_answered(*volume)) && !self.control_is_busy() {
-                let downs = shared.into_iter().map(|volume| ControlOp::Down { volume, node: node.0 });
-                let mut ops: Vec<ControlOp> = downs.chain(words).collect();
-                if planted!(TheDlmGoesFirst) {
-                    ops.reverse();
-                }
-                self.control_op(Duty::Bury(node), ops, fx);
+            } else if (open.is_empty() || planted!(TheDlmGoesFirst)) && !self.dlm_goes_on(node, fx) {
+                continue; // it has still to be told
+            } else if open.is_empty() {
+                self.is_buried(node, fx);
+            } else {
+                self.write_down(node, open, fx);
             }
         }
         self.let_the_dlm_go_on(fx);
+    }
+
+    /// For each of these volumes, once the DLM waits for us with all of them.
+    fn write_down(&mut self, node: NodeId, volumes: BTreeSet<VolumeId>, fx: &mut Effects) {
+        if volumes.iter().all(|volume| self.dlm_has_answered(*volume)) && !self.control_is_busy() {
+            let ops = volumes.iter().map(|volume| ControlOp::Down { volume: *volume, node: node.0 }).collect();
+            self.control_op(Duty::Bury(node, volumes), ops, fx);
+        }
     }
 
     fn tell_fenced(&mut self, node: NodeId, by: String, fx: &mut Effects) {
@@ -215,62 +194,6 @@ impl Agent {
     fn shared_with(&self, death: &Death) -> BTreeSet<VolumeId> {
         let concerned = |volume: &VolumeId| self.kernel.stack.needs_control() && death.concerns(*volume);
         self.volumes_in_kernel().into_iter().filter(concerned).collect()
-    }
-
-    /// The control device is opened when the first mount needs it, and not before.
-    pub(crate) fn open_control(&mut self, fx: &mut Effects) {
-        let stack = &self.kernel.stack;
-        let wanted = stack.needs_control() && !stack.control && !self.volumes_here().is_empty();
-        let (true, false, Some(me)) = (wanted, self.control_is_busy(), self.member()) else { return };
-        let Some(locking) = self.agreed_locking() else {
-            self.control.why = "the kernel does not say which locking protocol it has".into();
-            return;
-        };
-        self.control_op(Duty::Handshake, vec![ControlOp::Handshake { node: me.nodeid, locking }], fx);
-    }
-
-    /// It has something to do, or has refused and is not tried again yet.
-    pub(crate) fn control_is_busy(&self) -> bool {
-        self.control.under_way.is_some() || self.timers.is_running(Timer::ControlAgain)
-    }
-
-    /// What every kernel of the cluster can: the lowest of their highest.
-    fn agreed_locking(&self) -> Option<(u8, u8)> {
-        let hellos = self.agreed.iter().flat_map(|agreed| agreed.hellos.values());
-        let theirs = hellos.filter_map(|hello| Blocks::parse(&hello.handshake).ok()?.locking());
-        self.kernel.stack.locking.into_iter().chain(theirs).min()
-    }
-
-    pub(crate) fn control_op(&mut self, duty: Duty, ops: Vec<ControlOp>, fx: &mut Effects) {
-        let op = self.new_op();
-        self.control.under_way = Some((op, duty));
-        fx.push(Effect::Control(op, ops));
-    }
-
-    pub(crate) fn control_done(&mut self, op: OpId, result: Result<(), KernelRefusal>, fx: &mut Effects) {
-        let Some((_, duty)) = self.control.under_way.take_if(|(expected, _)| *expected == op) else { return };
-        let refusal = match (result, &duty) {
-            (Err(refusal), Duty::Bury(node) | Duty::Tell(node)) if self.is_over_for_the_dlm(*node, &refusal) => None,
-            (result, _) => result.err(),
-        };
-        if let Some(refusal) = refusal {
-            if let Duty::Register(volumes) = duty {
-                self.control.refused = volumes;
-            }
-            fx.notice(Notice::KernelRefused { what: refusal.to_string() });
-            self.control.why = refusal.to_string();
-            return self.timers.set(Timer::ControlAgain, CONTROL_AGAIN_MS, fx);
-        }
-        self.control.why.clear();
-        match duty {
-            Duty::Handshake => self.kernel.stack.control = true,
-            Duty::Register(volumes) => {
-                self.control.registered.extend(volumes);
-                self.control.refused.clear();
-            }
-            Duty::Tell(node) => _ = self.control.gone.remove(&node),
-            Duty::Bury(node) => self.is_buried(node, fx), // DOWN is written for every volume that both used
-        }
     }
 
     pub(crate) fn fence_ended(&mut self, node: NodeId, result: Result<(), String>, fx: &mut Effects) {
@@ -318,6 +241,11 @@ impl Agent {
         }
     }
 
+    /// Where DOWN is still to be written.
+    fn without_down(&self, death: &Death) -> BTreeSet<VolumeId> {
+        self.shared_with(death).difference(&death.down).copied().collect()
+    }
+
     /// Without quorum nothing is done, and that is a wait of its own.
     pub(crate) fn death_waits(&self) -> Vec<Wait> {
         if !self.agreed.as_ref().is_some_and(|agreed| agreed.quorate) {
@@ -330,10 +258,13 @@ impl Agent {
                 Ok(()) if self.is_used_again(*node, &self.shared_with(death)) => {
                     Wait::Buries { node: *node, why: USED_AGAIN.into() }
                 }
-                Ok(()) => Wait::Buries { node: *node, why: self.control.why.clone() },
+                Ok(()) => {
+                    let told = self.word_wait(*node).filter(|_| self.without_down(death).is_empty());
+                    told.unwrap_or_else(|| Wait::Buries { node: *node, why: self.control.why.clone() })
+                }
             },
         };
-        self.deaths.iter().map(wait).collect()
+        self.deaths.iter().map(wait).chain(self.word_waits()).collect()
     }
 
     /// dlm_controld ends with corosync, and it takes its volumes with it.

@@ -8,6 +8,7 @@ use crate::saved::Saved;
 use proto::control::api::Response;
 use proto::peer::{Message, VolumeId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One thing to do. An effect that takes time carries an id, and its end comes back as an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum Effect {
     Kernel(OpId, Vec<configfs::Op>),
     /// Do these on the kernel thread, with the control device, in order up to the first refusal.
     Control(OpId, Vec<ControlOp>),
+    /// Ask dlm_controld, on the kernel thread, how the lockspaces of these volumes stand to this node.
+    LookAtLockspaces(OpId, NodeId, BTreeSet<VolumeId>),
     /// Run the fence program for this node (nodeid and name). It ends, or its deadline does.
     Fence(NodeId, String),
     /// Have corosync end this node: its agent is gone, and its kernel may go on.

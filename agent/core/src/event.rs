@@ -61,6 +61,9 @@ pub enum Event {
     Asked(ClientId, Ask),
     /// The control device took these, or why not.
     ControlDone(OpId, Result<(), KernelRefusal>),
+    /// dlm_controld has said how these lockspaces stand to the node it was asked about; `Ok(None)`: it has no such lockspace,
+    /// or is gone.
+    LockspacesSeen(OpId, Vec<(VolumeId, Result<Option<Lockspace>, KernelRefusal>)>),
     /// The fence program has ended: `Err` says how it failed.
     FenceEnded(NodeId, Result<(), String>),
     /// A tool of a mount asked, over the ocfs2_controld socket. One client may ask again and again.
@@ -258,6 +261,24 @@ pub enum ControlOp {
         /// corosync's node id.
         node: u32,
     },
+    /// dlm_controld: wait for us no longer with the lockspace of this volume.
+    Unregister {
+        /// Which volume.
+        volume: VolumeId,
+    },
+}
+
+/// How a lockspace of dlm_controld stands to a node that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lockspace {
+    /// A change of it was completed; in a first mount that is under way none is.
+    pub is_started: bool,
+    /// Of all that its next change could wait for, it waits for us.
+    pub waits_for_us: bool,
+    /// The node is a member.
+    pub is_member: bool,
+    /// The node has failed, and dlm_controld has not gone by a word of ours since.
+    pub is_missed: bool,
 }
 
 /// One mounted ocfs2 volume.

@@ -175,6 +175,7 @@ impl Agent {
             boots: self.boots.iter().map(|(node, boot)| (node.0, *boot)).collect(),
             deaths: self.deaths.iter().map(|(node, death)| (node.0, death.saved())).collect(),
             died: self.obituaries.iter().map(|(node, boot)| (node.0, *boot)).collect(),
+            unguarded: self.control.unguarded.clone(),
         })));
     }
 

@@ -79,6 +79,7 @@ impl Agent {
         self.uses = by_node(&saved.volumes);
         self.nobody_is_heard();
         self.obituaries = by_node(&saved.died);
+        self.control.unguarded.clone_from(&saved.unguarded);
         let why = self.gate_word();
         let deaths = saved.deaths.iter().map(|(node, saved)| {
             let SavedDeath { volumes, learned, boot, fenced_by } = saved.clone();
@@ -105,7 +106,7 @@ impl Agent {
     /// Nothing points to this node any more. Agents that are away from live kernels have to hear of it.
     pub(crate) fn is_buried(&mut self, node: NodeId, fx: &mut Effects) {
         let Some(death) = self.deaths.remove(&node) else { return };
-        self.control.gone.remove(&node);
+        self.control.words.remove(&node);
         self.buried.insert(node);
         self.has_met(node);
         if let Some(boot) = death.boot.filter(|_| self.deaths_are_missed()) {
@@ -169,7 +170,9 @@ impl Agent {
         let is_buried = self.buried.contains(&node) && self.boots.get(&node) == Some(&died.boot_id);
         if !is_buried && !self.is_over(died, agreed) && self.own_node != Some(node) {
             let death = self.learned(node);
-            death.boot = Some(died.boot_id);
+            if death.boot.replace(died.boot_id).is_some_and(|before| before != died.boot_id) {
+                death.down.clear();
+            }
             death.fenced_by.get_or_insert_with(|| "those who were there".into());
         }
     }
@@ -185,7 +188,7 @@ impl Agent {
     }
 
     /// Its volumes as we knew them may not be all.
-    fn learned(&mut self, node: NodeId) -> &mut Death {
+    pub(crate) fn learned(&mut self, node: NodeId) -> &mut Death {
         let death = Death { since: self.now, why: self.gate_word(), ..Death::default() };
         let death = self.deaths.entry(node).or_insert(death);
         death.learned = true;

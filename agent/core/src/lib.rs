@@ -50,6 +50,7 @@ macro_rules! planted {
 pub mod adopt;
 pub mod agent;
 mod ask;
+pub mod control;
 pub mod deaths;
 mod dlm;
 mod doubt;
@@ -84,6 +85,7 @@ pub mod view;
 pub mod volumes;
 pub mod wait;
 pub mod waits;
+pub mod words;
 mod work;
 
 pub use agent::Agent;

@@ -66,6 +66,8 @@ pub enum Notice {
     FenceFailed { node: NodeId, why: String },
     /// Everything of ours that a death asks for is done.
     Buried { node: NodeId, by: String, after_ms: u64 },
+    /// dlm_controld cannot be told of a node's end for these volumes: it waits for us no longer with them.
+    Unguarded { node: NodeId, volumes: Vec<String> },
     /// corosync was asked to end a node whose agent did not come back.
     NodeEnded { node: NodeId, after_ms: u64 },
 }
@@ -96,6 +98,7 @@ impl Notice {
             | Notice::Slept { .. }
             | Notice::MountRefused { .. }
             | Notice::FenceFailed { .. }
+            | Notice::Unguarded { .. }
             | Notice::NodeEnded { .. }
             | Notice::Dropped { .. } => Loudness::Warn,
             Notice::Verdict { .. }

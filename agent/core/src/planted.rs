@@ -148,6 +148,10 @@ bugs![
     TheDlmGoesFirst,
     /// The DLM is not asked to wait.
     NothingIsRegistered,
+    /// dlm_controld is told of a failure in a lockspace that has completed no change.
+    ToldBeforeItStarted,
+    /// A lockspace that takes no word is told again and again.
+    WaitsInVain,
     /// What was refused is tried again at once.
     NoBackOff,
     /// The same events do not always give the same effects.

@@ -47,6 +47,8 @@ pub enum Refusal {
     Attribute { name: String, kernel: String, wanted: String },
     /// The start of this heartbeat region was broken off, and the kernel cannot get rid of it.
     RegionBroken { region: String },
+    /// dlm_controld waits for us no longer when a node fails with these volumes.
+    Unguarded { volumes: Vec<String> },
     /// It was cut off without quorum while it had volumes mounted, and the others went on.
     LiveWithoutQuorum { mounts: u32 },
     /// The state file or the kernel tree could not be read.
@@ -76,6 +78,7 @@ impl Refusal {
             Refusal::Foreign { .. } => "foreign-entries",
             Refusal::Attribute { .. } => "attribute",
             Refusal::RegionBroken { .. } => "region-broken",
+            Refusal::Unguarded { .. } => "unguarded",
             Refusal::LiveWithoutQuorum { .. } => "live-without-quorum",
             Refusal::Unreadable(_) => "unreadable",
         }
@@ -110,6 +113,10 @@ impl Refusal {
             }
             Refusal::RegionBroken { .. } => {
                 "mount.ocfs2 was killed meanwhile; the kernel goes on naming a thread that has ended, and crashes when somebody uses or removes the region"
+                    .into()
+            }
+            Refusal::Unguarded { .. } => {
+                "a node failed in the middle of a mount, of which dlm_controld cannot be told; to let the volume go on it had to be told to wait for o2cpgd no longer. If another node dies now, what is written in the second after it may be lost"
                     .into()
             }
             Refusal::LiveWithoutQuorum { .. } => {
@@ -173,6 +180,7 @@ impl Refusal {
             Refusal::RegionBroken { region } => format!(
                 "on this node neither mount {region} nor run ocfs2_hb_ctl -K for it; other volumes go on; restart the node when it can be spared"
             ),
+            Refusal::Unguarded { .. } => "unmount and mount them on this node when they can be spared".into(),
             Refusal::LiveWithoutQuorum { .. } => "unmount its ocfs2 volumes, or restart the node".into(),
             Refusal::Unreadable(_) => "see the journal of o2cpgd; nothing was touched".into(),
         }
@@ -230,6 +238,12 @@ impl fmt::Display for Refusal {
             Refusal::RegionBroken { region } => {
                 write!(f, "heartbeat region {region} was broken off while it started")
             }
+            Refusal::Unguarded { volumes } => {
+                write!(f, "dlm_controld no longer waits for this node when another fails with {}", volumes.join(", "))
+            }
+            Refusal::LiveWithoutQuorum { mounts: 0 } => f.write_str(
+                "it was cut off without quorum in the middle of a mount or unmount, while others with mounts went on",
+            ),
             Refusal::LiveWithoutQuorum { mounts } => {
                 write!(f, "it was cut off without quorum with {mounts} mounts, while others with mounts went on")
             }

@@ -34,6 +34,9 @@ pub struct Saved {
     /// Those that agents which were away have still to hear of: the boot that died.
     #[serde(default, with = "crate::pairs")]
     pub died: BTreeMap<u32, [u8; 16]>,
+    /// Volumes with which dlm_controld was told to wait for us no longer; to register them again would make them wait for good.
+    #[serde(default)]
+    pub unguarded: BTreeSet<VolumeId>,
 }
 
 /// What must not be forgotten of a death: to end it halfway would leave volumes standing still.

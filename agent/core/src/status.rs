@@ -236,7 +236,9 @@ impl Agent {
         let foreign = (!strangers.is_empty()).then_some(Refusal::Foreign { entries: strangers });
         let drift = self.is_local().then(|| self.kernel.attribute_drift(&self.policy.attributes)).flatten();
         let broken = self.kernel.broken_regions().map(|region| Refusal::RegionBroken { region });
-        entry.into_iter().chain(foreign).chain(drift).chain(broken).collect()
+        let unguarded: Vec<String> = self.control.unguarded.iter().map(ToString::to_string).collect();
+        let unguarded = (!unguarded.is_empty()).then_some(Refusal::Unguarded { volumes: unguarded });
+        entry.into_iter().chain(foreign).chain(drift).chain(broken).chain(unguarded).collect()
     }
 
     fn pin_status(&self) -> Vec<api::Pin> {

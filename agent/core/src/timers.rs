@@ -26,6 +26,8 @@ pub enum Timer {
     FenceAgain,
     /// The control device refused and may be tried again.
     ControlAgain,
+    /// dlm_controld is to be looked at once more.
+    WordAgain,
     /// The kernel is to be looked at once more.
     LookAgain,
     /// The groups of the volumes are to be shown as they are.

@@ -189,13 +189,23 @@ impl Agent {
         wanted.difference(&published).for_each(|new| fx.push(Effect::Publish(*new, true)));
     }
 
-    /// What the tools keep in place, besides what the kernel shows.
-    pub(crate) fn mount_pins(&self) -> impl Iterator<Item = Pin> + '_ {
-        let attempts = self.volumes.attempts.iter().map(|(volume, it)| Pin::MountInFlight {
+    /// Mounts whose tool has had our word.
+    pub(crate) fn mounts_in_flight(&self) -> impl Iterator<Item = Pin> + '_ {
+        self.attempt_pins(|phase| phase != Phase::Joining)
+    }
+
+    fn attempt_pins(&self, which: impl Fn(Phase) -> bool) -> impl Iterator<Item = Pin> {
+        let attempts = self.volumes.attempts.iter().filter(move |(_, it)| which(it.phase));
+        attempts.map(|(volume, it)| Pin::MountInFlight {
             uuid: volume.to_string(),
             device: it.device.clone(),
             service: it.service.clone(),
-        });
+        })
+    }
+
+    /// What the tools keep in place, besides what the kernel shows.
+    pub(crate) fn mount_pins(&self) -> impl Iterator<Item = Pin> + '_ {
+        let attempts = self.attempt_pins(|_| true);
         let services = self.volumes.services.iter().flat_map(|(volume, services)| {
             services.keys().map(|service| Pin::Service { uuid: volume.to_string(), service: service.clone() })
         });

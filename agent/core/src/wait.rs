@@ -54,6 +54,8 @@ pub enum Wait {
     Control { why: String },
     /// dlm_controld, which is to let this volume wait for us when a node fails.
     Dlm { volume: VolumeId, why: String },
+    /// dlm_controld, which is to take the word that this kernel knows of a node's end.
+    DlmWord { node: NodeId, why: String },
     /// dlm_controld is gone, and left these volumes behind.
     Deserted { volumes: BTreeSet<VolumeId> },
     /// The fence gate of a dead node is closed.
@@ -98,6 +100,7 @@ impl Wait {
             Wait::MountDecides { .. } => "mount-decides",
             Wait::Control { .. } => "control",
             Wait::Dlm { .. } => "dlm",
+            Wait::DlmWord { .. } => "dlm-word",
             Wait::Deserted { .. } => "dlm-controld",
             Wait::Fence { .. } => "fence",
             Wait::LegacyGroup { .. } => "legacy-group",
@@ -121,6 +124,7 @@ impl Wait {
             | Wait::MountAfterHello { node, .. }
             | Wait::MountAfterDeath { node, .. }
             | Wait::Fence { node, .. }
+            | Wait::DlmWord { node, .. }
             | Wait::LegacyGroup { node, .. }
             | Wait::LegacyService { node }
             | Wait::Buries { node, .. }
@@ -192,6 +196,9 @@ impl Wait {
             Wait::Dlm { .. } => {
                 "dlm_tool dump_config: enable_fscontrol must be 1, as it was when dlm_controld set up the kernel; restart dlm_controld while nothing is mounted here; tried again by itself".into()
             }
+            Wait::DlmWord { .. } => {
+                "milliseconds, unless dlm_controld hangs or waits for something else first: dlm_tool ls; dlm_tool dump | tail; tried again by itself".into()
+            }
             Wait::Deserted { .. } => {
                 "restart this node by force (systemctl reboot -ff): a new dlm_controld refuses, and nothing unmounts them; the others go on once this node is fenced".into()
             }
@@ -212,6 +219,11 @@ impl Wait {
             Wait::Config | Wait::Join | Wait::QuorumRing | Wait::Probe => String::new(),
         }
     }
+}
+
+/// What follows a wait, where it is known.
+fn because(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(": {why}") }
 }
 
 fn names(members: &BTreeSet<Member>) -> String {
@@ -267,12 +279,10 @@ impl fmt::Display for Wait {
             Wait::MountDecides { volume } => write!(f, "what came of the mount of {volume}, whose tool is gone"),
             Wait::Control { why } if why.is_empty() => f.write_str("the handshake of the control device"),
             Wait::Control { why } => write!(f, "the control device: {why}"),
-            Wait::Dlm { volume, why } if why.is_empty() => {
-                write!(f, "dlm_controld to wait for this node whenever another fails with {volume}")
-            }
             Wait::Dlm { volume, why } => {
-                write!(f, "dlm_controld to wait for this node whenever another fails with {volume}: {why}")
+                write!(f, "dlm_controld to wait for this node whenever another fails with {volume}{}", because(why))
             }
+            Wait::DlmWord { node, why } => write!(f, "dlm_controld to go on without node {node}{}", because(why)),
             Wait::Deserted { volumes } => {
                 let volumes: Vec<String> = volumes.iter().map(ToString::to_string).collect();
                 write!(f, "dlm_controld, which is gone; on this node these volumes stand still: {}", volumes.join(", "))
@@ -282,10 +292,9 @@ impl fmt::Display for Wait {
                 write!(f, "legacy group {group} to recover from the death of node {node}, before the volumes do")
             }
             Wait::LegacyService { node } => write!(f, "the legacy service to take note of the death of node {node}"),
-            Wait::Buries { node, why } if why.is_empty() => {
-                write!(f, "this kernel to take the news of node {node}'s death")
+            Wait::Buries { node, why } => {
+                write!(f, "this kernel to take the news of node {node}'s death{}", because(why))
             }
-            Wait::Buries { node, why } => write!(f, "this kernel to take the news of node {node}'s death: {why}"),
             Wait::Deaf => f.write_str("our own messages, which the ring does not deliver"),
             Wait::Probe => f.write_str("a message of our own, after this machine stood still"),
             Wait::Pinned { pins } => write!(f, "the end of: {}", pins.join(", ")),

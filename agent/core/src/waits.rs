@@ -194,6 +194,7 @@ fn same_cause(one: &Wait, other: &Wait) -> bool {
         (Wait::Misaligned { node: a, .. }, Wait::Misaligned { node: b, .. })
         | (Wait::HeartbeatEnds { node: a, .. }, Wait::HeartbeatEnds { node: b, .. })
         | (Wait::Outsider { node: a, .. }, Wait::Outsider { node: b, .. })
+        | (Wait::DlmWord { node: a, .. }, Wait::DlmWord { node: b, .. })
         | (Wait::Absent { node: a, .. }, Wait::Absent { node: b, .. }) => a == b,
         _ => one.kind() == other.kind(),
     }

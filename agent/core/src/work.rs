@@ -272,6 +272,9 @@ impl Agent {
         if self.view.in_ring(NodeId(entry.nodeid)) && !self.is_joining(entry.nodeid) && !planted!(TheLivingMayGo) {
             pins.push(Pin::Alive);
         }
+        if self.own_node == Some(NodeId(entry.nodeid)) {
+            pins.extend(self.mounts_in_flight()); // the kernel shows nothing of them yet (brief seed 5131)
+        }
         // A node that is here for another entry gives this one up, whether the nodelist tells them apart or not.
         if reason == ProposalReason::Unconfigured && self.is_configured(entry) && !self.is_joining(entry.nodeid) {
             pins.push(Pin::Configured);

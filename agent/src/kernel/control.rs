@@ -49,6 +49,7 @@ impl Control {
         ops.iter().try_for_each(|op| match op {
             ControlOp::Register { volume } => dlmc::register(*volume),
             ControlOp::Notified { volume, node } => dlmc::notified(*volume, *node),
+            ControlOp::Unregister { volume } => dlmc::unregister(*volume),
             ControlOp::Handshake { .. } if self.is_open() => Ok(()),
             ControlOp::Handshake { node, locking } => {
                 let path = PATHS.map(PathBuf::from).into_iter().find(|path| path.exists());

@@ -17,18 +17,19 @@
 //! | command | | answers |
 //! |---|---|---|
 //! | 3 | lockspace, a question | ENOENT; at 0 the members of its last change that was completed, i32; at 48 what the next one waits for, i32: 4 is us |
-//! | 4 | node, a question | ENOENT; at 4 flags, u32: 1 it is a member, 16 it failed, and we have not said that ocfs2 knows |
+//! | 4 | node, a question | ENOENT, also where it has not heard of the node; at 4 flags, u32: 1 it is a member, 16 it failed, and we have not said that ocfs2 knows |
 //! | 7 | register | 0; EALREADY; EOPNOTSUPP without enable_fscontrol. It holds until dlm_controld ends, also for lockspaces to come |
 //! | 8 | unregister | none |
 //! | 9 | notified | 0 |
 //!
 //! **Notified** must not be said while no change of the lockspace is completed, as in a mount that is under way: dlm_controld
 //! reads through a null pointer. And it takes no word about a node that failed before it had completed its own join, though it
-//! waits for one. In both cases unregistering lets it go on.
+//! waits for one. What follows from that is decided by the core (`agent_core::words`); here is only said what it says.
 //!
 //! Source: dlm 4.2, dlm_controld/main.c, cpg.c, dlm_controld.h, libdlmcontrol.h.
 
-use agent_core::event::KernelRefusal;
+use agent_core::event::{KernelRefusal, Lockspace};
+use agent_core::ids::NodeId;
 use configfs::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use proto::peer::VolumeId;
@@ -36,7 +37,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use tracing::warn;
 
 const MAGIC: u32 = 0xD13C_D13C;
 const VERSION: u32 = 0x0001_0001;
@@ -48,11 +48,6 @@ const NAME_AT: usize = 32;
 const BODY_LEN: usize = 52;
 /// It stops the kernel's lockspaces between two messages, which takes as long as they need.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// corosync tells it of a failure when it tells us; so often and so long it is looked at until it has heard that.
-const LOOKS: u32 = 25;
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// It has taken a word by then, if it takes it.
-const TAKEN_WITHIN: u32 = 10;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,47 +68,6 @@ impl Command {
     }
 }
 
-/// How a lockspace stands to a node that we say is dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Standing {
-    /// A change of it was completed.
-    is_started: bool,
-    /// Of all that it could wait for, it waits for us.
-    waits_for_us: bool,
-    /// The node is a member.
-    is_member: bool,
-    /// The node has failed, and it has had no word.
-    is_missed: bool,
-}
-
-/// What follows from that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// It waits for no word.
-    Done,
-    /// The failure is not seen, or something else comes first.
-    Look,
-    /// It takes the word now.
-    Tell,
-    /// It waits for a word that it does not take.
-    Unregister,
-}
-
-impl Standing {
-    fn next(self, told_before: Option<u32>) -> Next {
-        match (self.is_missed, told_before) {
-            (false, _) if self.is_member => Next::Look,
-            (false, _) => Next::Done,
-            (true, None) if self.is_started => Next::Tell,
-            (true, None) if self.waits_for_us => Next::Unregister,
-            (true, None) => Next::Look,
-            (true, Some(looks)) if looks < TAKEN_WITHIN => Next::Look,
-            (true, Some(_)) if self.waits_for_us => Next::Unregister,
-            (true, Some(_)) => Next::Done, // it has the word, and waits for something else
-        }
-    }
-}
-
 /// Whenever a node fails in this lockspace, it waits for us.
 pub(super) fn register(volume: VolumeId) -> Result<(), KernelRefusal> {
     match ask(Command::Register, volume, 0) {
@@ -124,41 +78,45 @@ pub(super) fn register(volume: VolumeId) -> Result<(), KernelRefusal> {
 
 /// Its recovery from the failure of this node may go on.
 pub(super) fn notified(volume: VolumeId, node: u32) -> Result<(), KernelRefusal> {
-    match let_go_on(volume, i32::try_from(node).unwrap_or(i32::MAX)) {
-        // There is no such lockspace, or dlm_controld is gone, and its lockspaces stand still until this node is off.
-        Ok(()) | Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(()),
-        Err(error) => Err(refused(&format!("tell that node {node} may be recovered in"), volume, error)),
+    let told = nodeid(node).and_then(|node| ask(Command::Notified, volume, node));
+    nobody_there(told)
+        .map_err(|error| refused(&format!("tell that node {node} may be recovered in"), volume, error))?;
+    Ok(())
+}
+
+/// It goes on without us, whatever fails, until it is registered anew.
+pub(super) fn unregister(volume: VolumeId) -> Result<(), KernelRefusal> {
+    let told = tell(Command::Unregister, volume, 0).map(drop).map_err(|error| errno_of(&error));
+    nobody_there(told).map_err(|error| refused("unregister from", volume, error))?;
+    Ok(())
+}
+
+/// How its lockspace stands to this node.
+pub(super) fn look(volume: VolumeId, node: NodeId) -> Result<Option<Lockspace>, KernelRefusal> {
+    let look = || {
+        let lockspace = ask(Command::Lockspace, volume, 0)?;
+        let node = nobody_there(ask(Command::Node, volume, nodeid(node.0)?))?; // it may have heard of no node yet
+        Ok(standing(&lockspace, &node.unwrap_or_default()))
+    };
+    nobody_there(look()).map_err(|error| refused(&format!("ask about node {node}"), volume, error))
+}
+
+fn nodeid(node: u32) -> Result<i32, Errno> {
+    i32::try_from(node).map_err(|_| Errno::ERANGE)
+}
+
+/// There is no such lockspace, or dlm_controld is gone, and its lockspaces stand still until this node is off.
+fn nobody_there<T>(answer: Result<T, Errno>) -> Result<Option<T>, Errno> {
+    match answer {
+        Ok(it) => Ok(Some(it)),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-fn let_go_on(volume: VolumeId, node: i32) -> Result<(), Errno> {
-    let mut told_before = None;
-    for _ in 0..LOOKS {
-        told_before = told_before.map(|looks| looks + 1);
-        match standing(volume, node)?.next(told_before) {
-            Next::Done => return Ok(()),
-            Next::Look => std::thread::sleep(LOOK_AGAIN),
-            Next::Tell => {
-                ask(Command::Notified, volume, node)?;
-                told_before = Some(0);
-            }
-            Next::Unregister => {
-                warn!(%volume, node, "dlm_controld takes no word of this failure; until the next mount it waits for none");
-                return tell(Command::Unregister, volume, 0).map(drop).map_err(|error| errno_of(&error));
-            }
-        }
-    }
-    Err(Errno::EAGAIN)
-}
-
-fn standing(volume: VolumeId, node: i32) -> Result<Standing, Errno> {
-    let (lockspace, flags) = (ask(Command::Lockspace, volume, 0)?, ask(Command::Node, volume, node)?);
-    Ok(standing_of(&lockspace, &flags))
-}
-
-fn standing_of(lockspace: &[u8], node: &[u8]) -> Standing {
+fn standing(lockspace: &[u8], node: &[u8]) -> Lockspace {
     let (completed, waits_for, flags) = (number(lockspace, 0), number(lockspace, 48), number(node, 4));
-    Standing {
+    Lockspace {
         is_started: completed > 0,
         waits_for_us: waits_for == 4,
         is_member: flags & 1 != 0,
@@ -264,30 +222,13 @@ mod tests {
         assert_eq!(result_of(Command::Register, &answer(Command::Register, i32::MIN)), Err(Errno(i32::MIN)));
     }
 
-    fn stands(is_started: bool, waits_for_us: bool, is_member: bool, is_missed: bool) -> Standing {
-        Standing { is_started, waits_for_us, is_member, is_missed }
-    }
-
     #[test]
-    fn a_failure_is_told_once_it_is_seen_and_the_lockspace_has_started() {
-        assert_eq!(stands(true, false, true, false).next(None), Next::Look, "not seen");
-        assert_eq!(stands(true, true, false, true).next(None), Next::Tell);
-        assert_eq!(stands(true, true, false, true).next(Some(1)), Next::Look, "it is about to take it");
-        assert_eq!(stands(true, false, false, false).next(Some(1)), Next::Done);
-        assert_eq!(stands(true, false, false, true).next(Some(TAKEN_WITHIN)), Next::Done, "it waits for a fence");
-        assert_eq!(stands(true, false, false, false).next(None), Next::Done, "it never failed here");
-    }
-
-    #[test]
-    fn a_lockspace_that_has_not_started_is_told_nothing() {
-        assert_eq!(stands(false, false, true, false).next(None), Next::Look);
-        assert_eq!(stands(false, false, false, true).next(None), Next::Look, "something else comes first");
-        assert_eq!(stands(false, true, false, true).next(None), Next::Unregister);
-    }
-
-    #[test]
-    fn who_failed_in_its_own_join_is_waited_for_in_vain() {
-        assert_eq!(stands(true, true, false, true).next(Some(TAKEN_WITHIN)), Next::Unregister);
+    fn where_nobody_is_there_is_nothing_to_say() {
+        assert_eq!(nobody_there(Ok(1)), Ok(Some(1)));
+        assert_eq!(nobody_there::<()>(Err(Errno::ENOENT)), Ok(None));
+        assert_eq!(nobody_there::<()>(Err(Errno::ECONNREFUSED)), Ok(None));
+        assert_eq!(nobody_there::<()>(Err(Errno::ETIMEDOUT)), Err(Errno::ETIMEDOUT));
+        assert_eq!(nodeid(u32::MAX), Err(Errno::ERANGE));
     }
 
     #[test]
@@ -296,7 +237,8 @@ mod tests {
         lockspace[0..4].copy_from_slice(&3i32.to_ne_bytes());
         lockspace[48..52].copy_from_slice(&4i32.to_ne_bytes());
         let node = [3i32, 1 + 16].map(i32::to_ne_bytes).concat();
-        assert_eq!(standing_of(&lockspace, &node), stands(true, true, true, true));
-        assert_eq!(standing_of(&[], &[]), stands(false, false, false, false));
+        let all = Lockspace { is_started: true, waits_for_us: true, is_member: true, is_missed: true };
+        assert_eq!(standing(&lockspace, &node), all);
+        assert_eq!(standing(&[], &[]), Lockspace::default());
     }
 }

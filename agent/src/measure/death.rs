@@ -7,6 +7,8 @@ use crate::kernel::Choice;
 use agent_core::Event;
 use agent_core::event::{ControlOp, KernelView, Mount, Stack};
 use agent_core::ids::OpId;
+use proto::peer::VolumeId;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -45,6 +47,11 @@ impl Cluster {
         }
         Event::ControlDone(op, Ok(()))
     }
+}
+
+/// dlm_controld has no such lockspace: what is measured ends before it is asked.
+pub(super) fn no_lockspaces(op: OpId, volumes: &BTreeSet<VolumeId>) -> Event {
+    Event::LockspacesSeen(op, volumes.iter().map(|volume| (*volume, Ok(None))).collect())
 }
 
 /// Its DLM leaves recovery to a daemon.

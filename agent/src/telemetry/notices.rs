@@ -42,6 +42,9 @@ pub(crate) fn tell(notice: &Notice) {
         Notice::FenceOpened { node, by } => info!(%node, by, "fenced"),
         Notice::FenceFailed { node, why } => warn!(%node, why, "the fence program failed"),
         Notice::Buried { node, by, after_ms } => info!(%node, by, after_ms, "death handled"),
+        Notice::Unguarded { node, volumes } => {
+            warn!(%node, volumes = list(volumes), "unguarded: dlm_controld cannot be told of this failure, mount these volumes anew")
+        }
         Notice::NodeEnded { node, after_ms } => {
             warn!(%node, after_ms, "asked corosync to end the node: its agent is gone")
         }
@@ -80,6 +83,7 @@ mod tests {
             Notice::Refused { node: NodeId(3), what: text(), cause: text(), fix: text() },
             Notice::WaitStill { what: text(), for_s: 60 },
             Notice::KernelRefused { what: text() },
+            Notice::Unguarded { node: NodeId(3), volumes: vec![] },
             Notice::Drift { what: text() },
             Notice::Dropped { from: 1, why: text() },
             Notice::Slept { ms: 1 },

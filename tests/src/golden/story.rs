@@ -219,8 +219,8 @@ impl Story {
                 let ask = options::ask(words)?;
                 self.cluster.ask(options::number(node)?, ask);
             }
-            ("tool", [node, "goes"]) => self.cluster.tool_goes(options::number(node)?),
-            ("tool", [node, words @ ..]) => self.cluster.tool_asks(options::number(node)?, options::tool(words)?),
+            ("tool", [node, "goes"]) => self.cluster.tool_ends(options::number(node)?),
+            ("tool", [node, words @ ..]) => self.cluster.tool_says(options::number(node)?, options::tool(words)?),
             ("status", nodes) => {
                 self.run_while_active();
                 let all: Vec<u32> = self.cluster.hosts.keys().copied().collect();

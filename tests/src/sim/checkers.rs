@@ -17,8 +17,8 @@ use self::daemons::{
     whoever_is_let_in_has_the_time_outs_of_the_others, whoever_slept_does_nothing_before_it_has_heard_itself,
 };
 use self::deaths::{
-    no_kernel_goes_on_before_it_is_told, nobody_is_down_who_may_still_write,
-    nobody_mounts_before_its_own_death_is_handled,
+    dlm_controld_is_told_only_what_it_can_take, no_kernel_goes_on_before_it_is_told,
+    nobody_is_down_who_may_still_write, nobody_mounts_before_its_own_death_is_handled,
 };
 use self::told::Told;
 use super::agenda::{MS, Micros, SECOND};
@@ -138,6 +138,7 @@ impl Ledger {
                     nobody_is_down_who_may_still_write,
                     nobody_mounts_before_its_own_death_is_handled,
                     no_kernel_goes_on_before_it_is_told,
+                    dlm_controld_is_told_only_what_it_can_take,
                 ];
                 self.hold(cluster, *node, record, agent, &sentences)
             }

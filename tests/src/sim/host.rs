@@ -3,6 +3,7 @@
 use super::agenda::Micros;
 use super::cluster::Tool;
 use super::corosync::Handle;
+use super::dlm::Dlm;
 use super::kernel::Kernel;
 use super::recording::Recording;
 use agent_core::Agent;
@@ -38,12 +39,8 @@ pub struct Host {
     pub needs_down: BTreeSet<u32>,
     /// Nodes, and which of their boots, that were written DOWN here.
     pub downs: BTreeSet<(u32, u32)>,
-    /// dlm_controld here waits for its agent when a node fails.
-    pub is_registered: bool,
-    /// Whom it waits for word about.
-    pub needs_word: BTreeSet<u32>,
-    /// It gave away the locks of a dead node before the kernel was told of the death.
-    pub unguarded: Option<u32>,
+    /// Its dlm_controld.
+    pub dlm: Dlm,
     /// When dlm_controld ended under a mounted volume: who mounts later has no locks in common with this node.
     pub deserted_at: Option<Micros>,
     /// Since when the volume is mounted.
@@ -144,9 +141,7 @@ impl Host {
             tool: None,
             needs_down: BTreeSet::new(),
             downs: BTreeSet::new(),
-            is_registered: false,
-            needs_word: BTreeSet::new(),
-            unguarded: None,
+            dlm: Dlm::default(),
             deserted_at: None,
             mounted_since: 0,
             saved: None,

@@ -27,7 +27,8 @@ pub struct Intruder {
     manner: Manner,
     members: Vec<Member>,
     ring: Option<(RingId, BTreeSet<u32>)>,
-    said_in: Option<ViewTag>,
+    /// Two of them would answer each other without end if each remembered the last only.
+    said_in: Vec<ViewTag>,
 }
 
 /// A nonce that no agent draws: theirs are odd.
@@ -37,7 +38,7 @@ impl Intruder {
     /// One that has just asked to join.
     #[must_use]
     pub fn new(member: Member, manner: Manner) -> Self {
-        Intruder { member, manner, members: vec![], ring: None, said_in: None }
+        Intruder { member, manner, members: vec![], ring: None, said_in: vec![] }
     }
 
     /// What it sends when it is called back.
@@ -64,11 +65,11 @@ impl Intruder {
     fn mimic(&mut self, from: Member, bytes: &[u8]) -> Option<Vec<u8>> {
         let Ok(Message { view, body: Body::Hello(mut hello) }) = Message::decode(bytes) else { return None };
         let of_node = from.nodeid == self.member.nodeid && from != self.member;
-        if !of_node || self.said_in.as_ref() == Some(&view) || !view.members.iter().any(|(m, _)| *m == self.member) {
+        if !of_node || self.said_in.contains(&view) || !view.members.iter().any(|(m, _)| *m == self.member) {
             return None;
         }
         hello.nonce = NONCE + u64::from(self.member.pid);
-        self.said_in = Some(view.clone());
+        self.said_in.push(view.clone());
         Some(Message { view, body: Body::Hello(hello) }.encode())
     }
 }

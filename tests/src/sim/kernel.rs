@@ -101,8 +101,13 @@ impl Kernel {
 
     /// Mounted on a user stack, or unmounted: the volume has a lockspace while it is mounted.
     pub fn user_mount(&mut self, on: bool) {
-        let volume = VOLUME.parse().expect("a constant that is a volume's id");
         self.is_user_mounted = on;
+        self.lockspace(on);
+    }
+
+    /// It is there from the middle of mount(2) on.
+    pub fn lockspace(&mut self, on: bool) {
+        let volume = VOLUME.parse().expect("a constant that is a volume's id");
         self.stack.lockspaces = on.then_some(volume).into_iter().collect();
     }
 

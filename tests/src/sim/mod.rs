@@ -5,6 +5,7 @@ pub mod checkers;
 pub mod cluster;
 pub mod corosync;
 pub mod digest;
+pub mod dlm;
 pub mod host;
 pub mod intruder;
 pub mod kernel;

@@ -42,10 +42,18 @@ pub(super) fn nobody_mounts_before_its_own_death_is_handled(_: &mut Ledger, seen
 /// The DLM gives a dead node's locks to a kernel that knows of the death, and to no other: what is written with them before the
 /// dead node's journal is replayed is lost.
 pub(super) fn no_kernel_goes_on_before_it_is_told(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    match seen.cluster.hosts.get(&seen.node).and_then(|host| host.unguarded) {
+    match seen.cluster.hosts.get(&seen.node).and_then(|host| host.dlm.unguarded) {
         Some(dead) => {
             Err(format!("n{} goes on with the locks of n{dead}, and was not told that it is dead", seen.node))
         }
+        None => Ok(()),
+    }
+}
+
+/// dlm_controld, told of a failure in a lockspace that has completed no change, ends, and all its volumes stand still.
+pub(super) fn dlm_controld_is_told_only_what_it_can_take(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    match seen.cluster.hosts.get(&seen.node).and_then(|host| host.dlm.ended_by) {
+        Some(dead) => Err(format!("dlm_controld of n{} was told of n{dead} in the middle of a mount", seen.node)),
         None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use super::daemon::RECONNECT_AFTER;
 use super::{Cluster, Due, GROUP};
 use crate::sim::agenda::{MS, Micros, SECOND};
 use crate::sim::corosync::{Chance, Handle, Seen};
+use crate::sim::dlm::{Dlm, Phase};
 use crate::sim::host::{Host, Job};
 use crate::sim::intruder::{Intruder, Manner};
 use crate::sim::kernel::Kernel;
@@ -49,7 +50,7 @@ impl Cluster {
         host.kernel = Kernel::default();
         host.kernel.stack = host.stack.clone();
         (host.tool, host.needs_down, host.downs) = (None, BTreeSet::new(), BTreeSet::new());
-        (host.is_registered, host.needs_word, host.unguarded) = (false, BTreeSet::new(), None);
+        host.dlm = Dlm::default();
         host.saved = None;
         (host.is_state_cut, host.is_meddled, host.needs_restart) = (false, false, false);
         host.deserted_at = None;
@@ -67,11 +68,7 @@ impl Cluster {
         host.kernel_delay = 0;
         host.daemon = None;
         let mounted = host.kernel.umount();
-        let (user_mounted, boots) = (host.kernel.is_user_mounted, host.boots);
-        host.kernel.user_mount(false);
-        if user_mounted {
-            self.volumes_stand_still(node, boots);
-        }
+        self.lockspaces_lose(node);
         self.corosync.crash(node);
         self.intruders.retain(|handle, _| handle.node != node);
         mounted.into_iter().for_each(|number| self.heartbeat_stops(number));
@@ -284,6 +281,7 @@ impl Cluster {
         self.hosts.entry(node).and_modify(|host| {
             host.mounted_since = now;
             host.kernel.user_mount(on);
+            host.dlm.enters(on.then_some(Phase::Started));
             host.downs.extend(never_shared);
         });
         self.look(node);

@@ -24,6 +24,10 @@ impl Cluster {
                 let result = self.control(node, ops);
                 self.plan_event(node, life, Event::ControlDone(*op, result), MS);
             }
+            Effect::LookAtLockspaces(op, dead, volumes) => {
+                let seen = self.look_at_lockspaces(node, dead.0, volumes);
+                self.plan_event(node, life, Event::LockspacesSeen(*op, seen), MS);
+            }
             Effect::Fence(dead, _) => self.fence(node, life, *dead),
             Effect::MountReply(client, answer) => self.tool_hears(node, *client, answer),
             Effect::KillNode(target, _) => self.crash_corosync(target.0),

@@ -7,11 +7,15 @@
 use super::{Cluster, Due};
 use crate::sim::agenda::{MS, Micros};
 use crate::sim::corosync::Chance;
+use crate::sim::dlm::Phase;
+use crate::sim::host::Host;
 use crate::sim::kernel::{DEVICE, VOLUME};
 use agent_core::Event;
-use agent_core::event::{ControlOp, Stack};
+use agent_core::event::{ControlOp, KernelRefusal, Lockspace, Stack};
 use agent_core::ids::{ClientId, NodeId};
 use agent_core::mount_client::{MountAnswer, MountAsk};
+use configfs::Errno;
+use proto::peer::VolumeId;
 use std::collections::BTreeSet;
 
 /// A fence device takes its time.
@@ -19,7 +23,7 @@ const FENCE_TIME: Micros = 1000 * MS;
 /// Of a hundred tries of a fence device, how many fail.
 const FENCE_FAILS_PERCENT: u64 = 25;
 /// mount(2) takes at most this.
-const MOUNT_TIME: Micros = 50 * MS;
+const MOUNT_TIME: Micros = 1000 * MS;
 
 /// What a node's one tool is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,14 @@ impl Cluster {
         }
     }
 
+    /// A tool says this, and a story what becomes of it.
+    pub fn tool_says(&mut self, node: u32, ask: MountAsk) {
+        let begins = matches!(ask, MountAsk::Mount { .. });
+        let host = self.hosts.get_mut(&node).filter(|host| begins && host.dlm.phase().is_none());
+        host.into_iter().for_each(|host| host.tool = Some(Tool::Asks));
+        self.tool_asks(node, ask);
+    }
+
     /// umount, which tells nobody as often as not.
     pub fn tool_umounts(&mut self, node: u32) {
         let says_so = self.rng.chance(50);
@@ -51,7 +63,6 @@ impl Cluster {
             return;
         }
         host.needs_down.clear();
-        host.needs_word.clear();
         self.user_mount(node, false);
         if says_so {
             let (fstype, uuid, service) = ("ocfs2".into(), VOLUME.into(), "ocfs2".into());
@@ -62,9 +73,20 @@ impl Cluster {
 
     /// The tool is killed, whatever it does.
     pub fn tool_dies(&mut self, node: u32) {
-        if self.hosts.get_mut(&node).and_then(|host| host.tool.take()).is_some() {
-            self.tool_goes(node);
+        if self.hosts.get(&node).is_some_and(|host| host.tool.is_some()) {
+            self.tool_ends(node);
         }
+    }
+
+    /// Its connection is closed; a mount(2) that has not ended is broken off.
+    pub fn tool_ends(&mut self, node: u32) {
+        let Some(host) = self.hosts.get_mut(&node) else { return };
+        host.tool = None;
+        if host.dlm.phase() == Some(Phase::Joins) {
+            host.kernel.lockspace(false);
+            host.dlm.enters(None);
+        }
+        self.tool_goes(node);
     }
 
     /// The daemon is gone, and with it the connection.
@@ -76,29 +98,39 @@ impl Cluster {
 
     /// The daemon has answered the tool.
     pub(super) fn tool_hears(&mut self, node: u32, client: ClientId, answer: &MountAnswer) {
-        if self.chance == Chance::Off || client != super::deeds::tool_of(node) {
-            return;
-        }
-        let takes = self.rng.below(MOUNT_TIME);
-        let Some(host) = self.hosts.get_mut(&node).filter(|host| host.tool == Some(Tool::Asks)) else { return };
-        if matches!(answer, MountAnswer::Status { errno: 0, .. }) {
+        let is_its = client == super::deeds::tool_of(node);
+        let asks = |host: &&mut Host| is_its && host.tool == Some(Tool::Asks);
+        let Some(host) = self.hosts.get_mut(&node).filter(asks) else { return };
+        let may_mount = matches!(answer, MountAnswer::Status { errno: 0, .. });
+        if may_mount {
             host.tool = Some(Tool::Mounts);
-            let boots = host.boots;
-            self.agenda.plan(self.now + takes, Due::Mount { node, boots });
-        } else {
-            self.tool_dies(node);
+            host.kernel.lockspace(true);
+            host.dlm.enters(Some(Phase::Joins));
+        }
+        match (self.chance, may_mount) {
+            (Chance::Off, _) => {} // the story says what becomes of it
+            (Chance::On, false) => self.tool_dies(node),
+            (Chance::On, true) => {
+                let (boots, takes) = (host.boots, self.rng.below(MOUNT_TIME));
+                self.agenda.plan(self.now + takes, Due::Mount { node, boots });
+            }
         }
     }
 
-    /// mount(2) has ended.
+    /// mount(2) has ended, unless dlm_controld lets it wait.
     pub(super) fn mount_ends(&mut self, node: u32, boots: u32) {
+        let is_held = |host: &Host| host.boots == boots && host.tool.is_some() && !host.dlm.needs_word().is_empty();
+        if self.hosts.get(&node).is_some_and(is_held) {
+            return self.agenda.plan(self.now + MOUNT_TIME, Due::Mount { node, boots });
+        }
         let (fails, says_so) = (self.rng.chance(15), self.rng.chance(50));
         let up = self.corosync.is_up(node);
         let at_it = |tool: Option<Tool>| matches!(tool, Some(Tool::Mounts | Tool::MountsAlone));
         let host = self.hosts.get_mut(&node).filter(|host| host.boots == boots && at_it(host.tool));
         let Some(host) = host else { return };
         let says_so = says_so && host.tool == Some(Tool::Mounts);
-        let works = !fails && up && (host.kernel.stack.control || !host.kernel.stack.needs_control());
+        let (joins, stack) = (host.dlm.phase() == Some(Phase::Joins), &host.kernel.stack);
+        let works = !fails && up && joins && (stack.control || !stack.needs_control());
         if works {
             self.user_mount(node, true);
         }
@@ -111,39 +143,60 @@ impl Cluster {
     }
 
     /// The control device is used: what it says of the dead is known to this kernel from now on.
-    pub(super) fn control(&mut self, node: u32, ops: &[ControlOp]) -> Result<(), agent_core::event::KernelRefusal> {
+    pub(super) fn control(&mut self, node: u32, ops: &[ControlOp]) -> Result<(), KernelRefusal> {
         let boots: Vec<(u32, u32)> = self.hosts.values().map(|host| (host.node, host.boots)).collect();
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         host.kernel.control()?;
         for op in ops {
             match op {
                 ControlOp::Handshake { .. } => {}
-                ControlOp::Register { .. } => host.is_registered = true,
+                ControlOp::Register { .. } => host.dlm.register(),
+                ControlOp::Unregister { .. } => host.dlm.unregister(),
                 ControlOp::Down { node: dead, .. } => {
                     host.needs_down.remove(dead);
                     host.downs.extend(boots.iter().filter(|(node, _)| node == dead));
                 }
                 ControlOp::Notified { node: dead, .. } => {
-                    host.needs_word.remove(dead);
-                    host.unguarded = host.unguarded.or(host.needs_down.get(dead).copied());
+                    let goes_on = host.dlm.notified(*dead).map_err(not_now)?;
+                    let untold = host.needs_down.get(dead).copied().filter(|_| goes_on);
+                    host.dlm.unguarded = host.dlm.unguarded.or(untold);
                 }
             }
         }
         Ok(())
     }
 
-    /// A machine is gone that had the volume mounted.
-    pub(super) fn volumes_stand_still(&mut self, dead: u32, boots: u32) {
-        let deserted_at = self.hosts.get(&dead).and_then(|host| host.deserted_at);
-        for host in self.hosts.values_mut().filter(|host| host.kernel.is_user_mounted && !host.kernel.stack.deserted) {
-            let had_locks = deserted_at.is_none_or(|at| host.mounted_since < at);
-            if had_locks && host.kernel.stack.needs_control() && !host.downs.contains(&(dead, boots)) {
+    /// dlm_controld is asked how its lockspace stands to a node.
+    pub(super) fn look_at_lockspaces(
+        &mut self,
+        node: u32,
+        dead: u32,
+        volumes: &BTreeSet<VolumeId>,
+    ) -> Vec<(VolumeId, Result<Option<Lockspace>, KernelRefusal>)> {
+        let Some(host) = self.hosts.get_mut(&node) else { return vec![] };
+        let found = host.dlm.look(dead);
+        volumes.iter().map(|volume| (*volume, Ok(found))).collect()
+    }
+
+    /// The power of a machine is cut that may have had the volume mounted, or was about to.
+    pub(super) fn lockspaces_lose(&mut self, dead: u32) {
+        let Some(host) = self.hosts.get_mut(&dead) else { return };
+        let (was_mounted, was_in, boots) = (host.kernel.is_user_mounted, host.dlm.phase().is_some(), host.boots);
+        let deserted_at = host.deserted_at;
+        host.kernel.user_mount(false);
+        host.dlm.enters(None);
+        let mut rng = (self.chance == Chance::On).then_some(&mut self.rng);
+        for (node, host) in self.hosts.iter_mut().filter(|(_, host)| !host.kernel.stack.deserted) {
+            let is_user = host.kernel.is_user_mounted && host.kernel.stack.needs_control();
+            let had_locks = was_mounted && deserted_at.is_none_or(|at| host.mounted_since < at);
+            if is_user && had_locks && !host.downs.contains(&(dead, boots)) {
                 host.needs_down.insert(dead);
-                if host.is_registered {
-                    host.needs_word.insert(dead);
-                } else {
-                    host.unguarded.get_or_insert(dead);
-                }
+                host.dlm.fails(dead, true, rng.as_deref_mut());
+            } else if was_in
+                && (!was_mounted || host.dlm.phase() == Some(Phase::Joins))
+                && self.corosync.ring_of(*node).is_some_and(|(_, ring)| ring.contains(&dead))
+            {
+                host.dlm.fails(dead, false, rng.as_deref_mut());
             }
         }
     }
@@ -174,7 +227,7 @@ impl Cluster {
                 host.deserted_at.get_or_insert(now);
             }
             host.kernel.stack.deserted |= host.kernel.is_user_mounted;
-            (host.is_registered, host.needs_word) = (false, BTreeSet::new());
+            host.dlm.ends();
             host.needs_down.clear(); // nothing but a restart helps any more
         }
     }
@@ -200,4 +253,8 @@ fn asks() -> MountAsk {
         number: Ok((98, 0)),
         service: "ocfs2".into(),
     }
+}
+
+fn not_now(errno: Errno) -> KernelRefusal {
+    KernelRefusal { errno: errno.0, path: "@dlmc_sock".into(), what: "tell dlm_controld".into() }
 }

@@ -189,8 +189,9 @@ impl Run<'_> {
         if !host.needs_down.is_empty() {
             return said(format!("has the volume mounted, and DOWN was not written for {:?}", host.needs_down));
         }
-        if !host.needs_word.is_empty() {
-            return said(format!("has the volume mounted, and the DLM waits for word about {:?}", host.needs_word));
+        let needs_word = host.dlm.needs_word();
+        if !needs_word.is_empty() {
+            return said(format!("has the volume mounted, and the DLM waits for word about {needs_word:?}"));
         }
         if wanted != all || found != all || open > 0 || !half_made.is_empty() {
             return said(format!("has table {wanted:?}, kernel {found:?} and {half_made:?}, {open} open requests"));
