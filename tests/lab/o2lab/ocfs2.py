@@ -8,6 +8,7 @@ NODES = (1, 2, 3)
 ROOT = "/sys/kernel/config/cluster"
 VOLUME = "/dev/ubda"
 MOUNT = "/mnt/shared"
+MOUNT_WORDS = "mkdir -p %s && mount.ocfs2 %s %s" % (MOUNT, VOLUME, MOUNT)
 READY_S = 40
 MOUNT_S = 40
 
@@ -116,8 +117,12 @@ def events(lab, node):
 
 def mount(lab, nodes=NODES):
     """Stock mount.ocfs2, on all of the nodes at once."""
-    words = "mkdir -p %s && mount.ocfs2 %s %s" % (MOUNT, VOLUME, MOUNT)
-    lab.in_parallel(lambda node: lab.run(node, words, seconds=MOUNT_S), nodes)
+    lab.in_parallel(lambda node: lab.run(node, MOUNT_WORDS, seconds=MOUNT_S), nodes)
+
+
+def begin_mount(lab, node, log="/tmp/mount.log"):
+    """The same, without waiting for its end."""
+    return lab.remote.spawn(node, ["/bin/sh", "-c", MOUNT_WORDS], log)
 
 
 def umount(lab, nodes=NODES):
