@@ -150,8 +150,8 @@ impl Agent {
             if self.lower_levels_recovered(node).is_err() {
                 continue;
             }
-            let (shared, open) = (self.shared_with(death), self.without_down(death));
-            if self.is_used_again(node, &shared) {
+            let open = self.without_down(death);
+            if self.is_used_again(node, &open) {
                 continue; // DOWN would cut it off from what it uses now
             }
             if planted!(DownIsForgotten) {
@@ -255,7 +255,7 @@ impl Agent {
             false => Wait::Fence { node: *node, why: death.why.clone() },
             true => match self.lower_levels_recovered(*node) {
                 Err(wait) => wait,
-                Ok(()) if self.is_used_again(*node, &self.shared_with(death)) => {
+                Ok(()) if self.is_used_again(*node, &self.without_down(death)) => {
                     Wait::Buries { node: *node, why: USED_AGAIN.into() }
                 }
                 Ok(()) => {
