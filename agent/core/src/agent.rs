@@ -131,6 +131,9 @@ pub struct Link {
     pub probe: Option<u64>,
     /// We may have been away without knowing: the next thing to do begins with a probe.
     pub doubt: bool,
+    /// corosync waits for an answer whether it may end; we have one when the kernel has been looked at.
+    #[serde(default)]
+    pub is_asked_to_end: bool,
 }
 
 /// The Hellos of the present view.
@@ -243,7 +246,7 @@ impl Agent {
             }
             Event::Slept { ms } => self.slept(ms, fx),
             Event::Quiet => self.link.doubt = true,
-            Event::ShutdownAsked => self.answer_shutdown(fx),
+            Event::ShutdownAsked => self.shutdown_asked(fx),
             Event::StopAsked { by } => self.stop_asked(by, fx),
         }
         self.advance(fx);
@@ -428,6 +431,7 @@ impl Agent {
             fx.notice(Notice::Drift { what: "entries of ours were changed by another program".into() });
             self.exchange.owed = true;
         }
+        self.answer_if_asked(fx);
     }
 
     pub(crate) fn undecodable(&mut self, from: Member, why: &str, fx: &mut Effects) {

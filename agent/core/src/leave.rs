@@ -106,7 +106,23 @@ impl Agent {
         fx.push(Effect::Exit(Exit::Asked));
     }
 
-    pub(crate) fn answer_shutdown(&mut self, fx: &mut Effects) {
+    /// A daemon that stood still hears this before it hears of what was mounted meanwhile: a yes waits for one more look.
+    pub(crate) fn shutdown_asked(&mut self, fx: &mut Effects) {
+        if !self.pins_for_sure().is_empty() || planted!(ShutdownIsFine) {
+            return self.answer_shutdown(fx);
+        }
+        self.link.is_asked_to_end = true;
+        fx.push(Effect::LookAtKernel);
+    }
+
+    /// After a look.
+    pub(crate) fn answer_if_asked(&mut self, fx: &mut Effects) {
+        if std::mem::take(&mut self.link.is_asked_to_end) {
+            self.answer_shutdown(fx);
+        }
+    }
+
+    fn answer_shutdown(&mut self, fx: &mut Effects) {
         let pins: Vec<String> = self.pins_for_sure().iter().map(Pin::to_string).collect();
         let yes = pins.is_empty() || planted!(ShutdownIsFine);
         fx.push(Effect::AnswerShutdown(if yes { ShutdownVerdict::Yes } else { ShutdownVerdict::No }));
