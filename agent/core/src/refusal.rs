@@ -153,7 +153,7 @@ impl Refusal {
             Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
             Refusal::Mismatch { block, .. } => {
                 format!(
-                    "make {} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), then restart o2cpgd on this one",
+                    "make {} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), unmount what is mounted on this one, then restart its o2cpgd",
                     setting(block)
                 )
             }

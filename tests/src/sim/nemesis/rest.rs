@@ -124,6 +124,7 @@ impl Run<'_> {
         for node in 1..=self.plan.nodes {
             // A fence device may have turned it off at last, and corosync may have ended under its volumes.
             self.restart_if_deserted(node);
+            self.unmount_if_drifted(node); // of what was in mount(2) when all faults ended
             self.unmount_if_used_again(node);
             self.unmount_if_in_the_way(node);
             self.cluster.power_on(node);
