@@ -246,7 +246,7 @@ impl Agent {
                 self.tries.hello = 0;
                 self.admitted = true;
                 self.note_who_let_us_in();
-                self.lives.insert(NodeId(member.nodeid), self.kernel.live());
+                self.lives.insert(NodeId(member.nodeid), self.live());
                 fx.notice(Notice::Ready);
             }
             Ended::Admitted(member) => {
@@ -317,7 +317,7 @@ impl Agent {
 
     fn hello(&self, config: &ClusterConfig) -> Option<Hello> {
         let (started, up) = (self.started.as_ref()?, self.link.up.as_ref()?);
-        let (entry, held, live) = (self.own_entry(), self.kernel.held(), self.kernel.live());
+        let (entry, held, live) = (self.own_entry(), self.kernel.held(), self.live());
         // With another entry or other time-outs than we hold, and nothing that uses the old ones, we come as a joiner.
         let changed = entry.as_ref().is_ok_and(|entry| !held.contains(entry)) || self.has_drifted();
         // Cut off in the middle of the admission: somebody may still have to bury what this node was before.
@@ -386,7 +386,7 @@ impl Agent {
 
     /// Tells the others when something here became live, or no longer is.
     pub(crate) fn tell_live(&mut self, fx: &mut Effects) {
-        let live = self.kernel.live();
+        let live = self.live();
         if self.agreed.is_none()
             || self.exchange.outstanding > 0
             || live == self.exchange.told

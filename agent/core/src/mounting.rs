@@ -182,7 +182,8 @@ impl Agent {
         fx.push(Effect::LookAtKernel);
         let attempt = self.volumes.attempts.remove(&volume).filter(|_| result == 0);
         if let Some(attempt) = attempt {
-            let service = Service { number: attempt.number, seen: false };
+            let service = Service { number: attempt.number, seen: false, by: Tick(self.now.0 + DECIDE_MS) };
+            self.timers.set(Timer::MountDecides, DECIDE_MS, fx);
             self.volumes.services.entry(volume).or_default().insert(attempt.service, service);
             return Ok(Some(ok()));
         }
@@ -248,14 +249,14 @@ impl Agent {
     pub(crate) fn settle_volumes(&mut self, fx: &mut Effects) {
         let (used, mounted) = (self.kernel_uses(), self.mounted_volumes());
         self.note_ended(&used);
+        let now = self.now;
         for (volume, services) in &mut self.volumes.services {
             let in_use = used.contains(volume);
-            services.retain(|_, service| in_use || !service.seen);
+            services.retain(|_, service| in_use || !service.seen && now < service.by);
             services.values_mut().for_each(|service| service.seen |= in_use);
         }
         self.volumes.services.retain(|_, services| !services.is_empty());
         self.volumes.leaving.values_mut().for_each(|leave| leave.looked = true);
-        let now = self.now;
         let decided = |volume: &VolumeId, attempt: &Attempt| match attempt.phase {
             Phase::Deciding { by } => mounted.contains(volume) || now >= by,
             Phase::Joining | Phase::Running => false,
@@ -280,10 +281,13 @@ impl Agent {
         volumes.ended.retain(|volume, since| !used.contains(volume) && now.since(*since) <= UNMOUNT_WITHIN_MS);
     }
 
-    /// The last look for a mount whose tool is gone.
+    /// The last look for a mount whose tool is gone, and for one that no look has shown yet.
     pub(crate) fn mount_decides(&mut self, fx: &mut Effects) {
         let deciding = |attempt: &Attempt| matches!(attempt.phase, Phase::Deciding { .. });
-        if self.volumes.attempts.values().any(deciding) {
+        let is_unseen = |service: &Service| !service.seen;
+        if self.volumes.attempts.values().any(deciding)
+            || self.volumes.services.values().flat_map(BTreeMap::values).any(is_unseen)
+        {
             fx.push(Effect::LookAtKernel);
         }
     }
@@ -316,7 +320,7 @@ impl Agent {
     /// Whether a tool may go on: all members know of us, nothing that died is left to be buried, and what the stack needs
     /// is there.
     fn may_mount(&self, volume: VolumeId) -> Result<(), Wait> {
-        let is_let_in = self.admitted || self.kernel.live().is_live();
+        let is_let_in = self.admitted || self.live().is_live();
         let ready = is_let_in && self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
         if !ready
             || !self.is_known_to_use(volume)

@@ -38,7 +38,7 @@ impl Agreed {
 impl Agent {
     /// Whose agent is missed; and we, if nobody but us tells our kernel of deaths.
     pub(crate) fn missed(&self, me: Member) -> Vec<Absent> {
-        let own = self.kernel.stack.needs_control().then(|| Absent { nodeid: me.nodeid, live: self.kernel.live() });
+        let own = self.kernel.stack.needs_control().then(|| Absent { nodeid: me.nodeid, live: self.live() });
         let others = self.told_absent();
         others.into_iter().map(|(node, live)| Absent { nodeid: node.0, live }).chain(own).collect()
     }

@@ -13,7 +13,7 @@ use crate::ids::{ClientId, Member, NodeId, Tick};
 use crate::pins::Pin;
 use crate::timers::{PUBLISH_AFTER_MS, Timer};
 use proto::peer::limits::VOLUMES_MAX;
-use proto::peer::{Body, VolumeId};
+use proto::peer::{Body, Live, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,9 @@ pub struct Service {
     pub number: (u64, u64),
     /// The kernel has shown that the volume is in use since; when it no longer does, the service is over.
     pub seen: bool,
+    /// The last look for it. What is mounted and unmounted again between two looks is never seen.
+    #[serde(default)]
+    pub by: Tick,
 }
 
 /// A tool that waits for the end.
@@ -107,9 +110,24 @@ impl Agent {
     /// Volumes that the kernel may use: a tool that still waits for the others has not touched it.
     pub(crate) fn volumes_in_kernel(&self) -> BTreeSet<VolumeId> {
         let mut used = self.kernel_uses();
-        let mounting = self.volumes.attempts.iter().filter(|(_, attempt)| attempt.phase != Phase::Joining);
-        used.extend(mounting.map(|(volume, _)| volume).chain(self.volumes.services.keys()));
+        used.extend(self.attempts_in_flight().chain(self.volumes.services.keys()));
         used
+    }
+
+    /// What must not be disturbed here: what the kernel has mounted; what is in mount(2), where it shows a lockspace at most; and
+    /// what a tool says is mounted since the last look.
+    pub(crate) fn live(&self) -> Live {
+        let (mounted, live) = (self.mounted_volumes(), self.kernel.live());
+        let is_new = |services: &BTreeMap<String, Service>| services.values().any(|service| !service.seen);
+        let new = self.volumes.services.iter().filter(|(_, services)| is_new(services)).map(|(volume, _)| volume);
+        let unseen: BTreeSet<_> = self.attempts_in_flight().chain(&self.kernel.stack.lockspaces).chain(new).collect();
+        let unseen = unseen.into_iter().filter(|volume| !mounted.contains(volume)).count();
+        Live { mounts: live.mounts.saturating_add(unseen as u32), ..live }
+    }
+
+    /// Volumes whose tool has had our word and is in mount(2), or was when it was last heard of.
+    fn attempts_in_flight(&self) -> impl Iterator<Item = &VolumeId> {
+        self.volumes.attempts.iter().filter(|(_, attempt)| attempt.phase != Phase::Joining).map(|(volume, _)| volume)
     }
 
     /// Volumes that this node uses, or is about to.

@@ -118,7 +118,7 @@ impl Agent {
     fn plan_vote(&self, entry: &Entry, reason: ProposalReason) -> Result<Vec<Op>, Outcome> {
         let own = self.member().is_some_and(|me| me.nodeid == entry.nodeid);
         let mut pins: BTreeSet<Pin> = self.pins_of(entry, reason).into_iter().collect();
-        if own && self.kernel.live().is_live() {
+        if own && self.live().is_live() {
             pins.extend(self.pins());
         }
         match pins.is_empty() {

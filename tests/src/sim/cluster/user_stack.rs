@@ -78,11 +78,11 @@ impl Cluster {
         }
     }
 
-    /// Its connection is closed; a mount(2) that has not ended is broken off.
+    /// Its connection is closed; a mount(2) that has not ended is broken off, and its lockspace released.
     pub fn tool_ends(&mut self, node: u32) {
         let Some(host) = self.hosts.get_mut(&node) else { return };
         host.tool = None;
-        if host.dlm.phase() == Some(Phase::Joins) {
+        if !host.kernel.is_user_mounted {
             host.kernel.lockspace(false);
             host.dlm.enters(None);
         }
