@@ -108,7 +108,7 @@ impl Agent {
             StepKind::Install { add } => self.plan_install(add, self.wish(self.attributes_in_force(), false)?),
             StepKind::Restore { .. } => self.plan_install(&[], self.wish(self.attributes_in_force(), false)?),
             StepKind::Undo { entries, .. } => Ok(self.kernel.remove(&self.to_undo(entries))),
-            StepKind::Erase { entry } => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            StepKind::Erase { entry } => self.erase(entry),
             StepKind::Admit { .. } => self.plan_admit(),
             StepKind::Vote { entry, reason } => self.plan_vote(entry, *reason),
         }
@@ -122,9 +122,17 @@ impl Agent {
             pins.extend(self.pins());
         }
         match pins.is_empty() {
-            true if own => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            true if own => self.erase(entry),
             true => Ok(vec![]),
             false => Err(Outcome::Held(pins.iter().map(Pin::to_string).collect())),
+        }
+    }
+
+    /// In a tree that cannot be read nothing is found to remove, which does not mean that it is gone.
+    fn erase(&self, entry: &Entry) -> Result<Vec<Op>, Outcome> {
+        match self.kernel.unreadable().cloned() {
+            None => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            Some(KernelRefusal { errno, path, what }) => Err(Outcome::Failed { errno, path, what }),
         }
     }
 
