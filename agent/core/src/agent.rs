@@ -365,6 +365,7 @@ impl Agent {
             Some(live) if live.is_live() && self.kernel.live().is_live() && self.kernel.stack.fences_by_disk() => {
                 self.heartbeat_ends(node, fx);
             }
+            None if how == "procdown" => self.ended_unheard(node),
             Some(_) | None => {}
         }
         match how {

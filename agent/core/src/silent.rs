@@ -44,6 +44,13 @@ impl Agent {
         }
     }
 
+    /// Its agent has ended before it told us anything: perhaps nobody who is here knows what its kernel uses.
+    pub(crate) fn ended_unheard(&mut self, node: NodeId) {
+        if self.kernel.stack.needs_control() && !self.is_accounted_for(node) {
+            self.silent.entry(node).or_insert(self.now);
+        }
+    }
+
     /// We have heard it since we are here, or seen its agent leave.
     fn is_accounted_for(&self, node: NodeId) -> bool {
         self.left.contains(&node) || self.uses.contains_key(&node) && !self.unheard.contains_key(&node)

@@ -82,6 +82,7 @@ impl Story {
             "stop-corosync" => Cluster::stop_corosync,
             "start-corosync" => Cluster::start_corosync,
             "pause" => Cluster::pause,
+            "pause-daemon" => Cluster::pause_daemon,
             "resume" => Cluster::resume,
             "pause-corosync" => Cluster::pause_corosync,
             "resume-corosync" => Cluster::resume_corosync,
