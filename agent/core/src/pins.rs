@@ -28,6 +28,8 @@ pub enum Pin {
     Configured,
     /// A tool is mounting it.
     MountInFlight { uuid: String, device: String, service: String },
+    /// The DLM has a lockspace for a volume that is not mounted, and no tool has told us of it.
+    Lockspace { uuid: String },
     /// A tool said that it uses the volume.
     Service { uuid: String, service: String },
     /// Its death is not handled yet.
@@ -51,6 +53,7 @@ impl Pin {
             Pin::Alive => "alive",
             Pin::Configured => "configured",
             Pin::MountInFlight { .. } => "mounting",
+            Pin::Lockspace { .. } => "lockspace",
             Pin::Service { .. } => "service",
             Pin::NotBuried => "death",
             Pin::KernelBusy { .. } => "kernel",
@@ -67,6 +70,9 @@ impl Pin {
             Pin::RegionActive { .. } => "stop the regions: ocfs2_hb_ctl -K",
             Pin::RegionBroken { .. } => "restart this node; never ocfs2_hb_ctl -K: it crashes this kernel",
             Pin::MountInFlight { .. } => "let the mounts under way end",
+            Pin::Lockspace { .. } => {
+                "let mount or umount end; if neither is there, restart this node: its kernel has kept the lockspace"
+            }
             Pin::Service { .. } => "let the tools that use volumes end",
             Pin::KernelBusy { .. } => "ask again when the kernel has answered",
             Pin::LegacyGroup(_) => "let the programs that speak libgroup leave their groups",
@@ -91,6 +97,7 @@ impl fmt::Display for Pin {
             Pin::Alive => f.write_str("it is a member of the ring"),
             Pin::Configured => f.write_str("it is in corosync's nodelist"),
             Pin::MountInFlight { uuid, device, service } => write!(f, "{service} is mounting {device} ({uuid})"),
+            Pin::Lockspace { uuid } => write!(f, "the DLM has a lockspace for volume {uuid}, which is not mounted"),
             Pin::Service { uuid, service } => write!(f, "{service} uses volume {uuid}"),
             Pin::NotBuried => f.write_str("its death is not handled yet"),
             Pin::KernelBusy { work } => write!(f, "this node's kernel is busy: {work}"),

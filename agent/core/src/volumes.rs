@@ -227,7 +227,17 @@ impl Agent {
         let services = self.volumes.services.iter().flat_map(|(volume, services)| {
             services.keys().map(|service| Pin::Service { uuid: volume.to_string(), service: service.clone() })
         });
-        attempts.chain(services)
+        attempts.chain(services).chain(self.lockspace_pins())
+    }
+
+    /// A mount(2) under way that a daemon before us gave its word for: with us the control device closes, and the kernel resets the
+    /// node (brief seed 9162399).
+    fn lockspace_pins(&self) -> impl Iterator<Item = Pin> + '_ {
+        let mounted = self.mounted_volumes();
+        let is_alone =
+            move |volume: &&VolumeId| !mounted.contains(volume) && !self.volumes.attempts.contains_key(volume);
+        let alone = self.kernel.stack.lockspaces.iter().filter(is_alone);
+        alone.map(|volume| Pin::Lockspace { uuid: volume.to_string() })
     }
 
     /// One line each, for DUMP.
