@@ -129,6 +129,20 @@ fn a_joiner_that_the_control_cpg_shows_late_is_begun_then() {
     assert_eq!(Bench::told(&seen), ["stop alpha"]);
 }
 
+/// B33. A client is quicker than our own join of the control CPG, and so is the ring that it shows first.
+#[test]
+fn who_joins_before_we_have_seen_ourselves_join_is_not_dropped() {
+    let mut bench = Bench { machine: Machine::new(Settings::libgroup(NodeId(1))), fx: Effects::default() };
+    bench.feed(Event::Started);
+    bench.ask_for_alpha();
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    bench.quorum(4, &[1, 2]);
+    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2], &[], &[(1, Reason::Join)])));
+    let finished = bench.step(1, Step::Started, join_of(1, 1));
+    assert_eq!(Bench::told(&finished), ["finish alpha 1", "stop alpha"]);
+}
+
 #[test]
 fn a_ring_that_the_control_cpg_is_still_to_show_is_waited_for_by_name() {
     let mut bench = alone_in_alpha();

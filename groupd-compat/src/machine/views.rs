@@ -140,12 +140,14 @@ impl Machine {
         }
     }
 
-    /// The ring is complete on the control CPG: so it is on the others. Who is to join and is not here now never will be.
+    /// The ring is complete on the control CPG: so it is on the others. Who is to join and is not here now never will be; but
+    /// before our own join it shows a ring and nobody (deviation B33).
     fn complete_ring(&mut self, ring: RingId, fx: &mut Effects) {
+        let has_joined = self.node.control.contains(self.node.me);
         for cpg in self.groups.keys().copied().collect::<Vec<_>>() {
             let due = self.groups.get_mut(&cpg).map(|group| group.abreast.take_until(ring));
             due.iter().flatten().for_each(|change| self.view_taken(cpg, change, fx));
-            if let Some(group) = self.groups.get_mut(&cpg) {
+            if let Some(group) = self.groups.get_mut(&cpg).filter(|_| has_joined) {
                 group.drop_strangers(&self.node.control);
             }
         }
