@@ -167,6 +167,26 @@ fn the_death_of_a_process_that_never_was_a_daemon_waits_for_the_ring() {
     assert_eq!(bench.wait(), None);
 }
 
+/// B34. The group shows the end of a process whose corosync begins anew under it, and then our own leave: no ring follows there.
+#[test]
+fn a_death_before_our_own_leave_waits_for_the_next_ring() {
+    let mut bench = alone_in_alpha();
+    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 4 }));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
+    bench.feed(Event::Asked(CLIENT, Ok(Request::StopDone { name: name("alpha") })));
+    bench.step(1, Step::Stopped, join_of(2, 2));
+    let taken_in = bench.wait();
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[(2, Reason::ProcDown)], &[])));
+    bench.feed(Event::ViewChanged(ALPHA, view(&[], &[(1, Reason::Leave)], &[])));
+    bench.quorum(4, &[1, 2]);
+    assert_eq!(bench.machine.status().groups[0].waits, taken_in, "that ring was shown before");
+    bench.quorum(8, &[1, 2]);
+    let version = Version { node: NodeId(2), generation: 3, mode: 2, compat: 1, groups: 0 };
+    let body = Ok(Message::Version(version));
+    let recovers = bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(2), body });
+    assert!(Bench::told(&recovers).contains(&"stop alpha".to_owned()), "{recovers:?}");
+}
+
 #[test]
 fn steps_of_a_replaced_change_do_not_come_back() {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);

@@ -11,13 +11,18 @@
 
 use super::event::{Reason, ViewChange};
 use super::node::Control;
-use crate::ids::{Member, RingId};
+use crate::ids::{Member, NodeId, RingId};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// What a group's CPG has shown and the group has not taken, oldest first.
+/// What a group's CPG has shown and the group has not taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Abreast(VecDeque<Shown>);
+pub(crate) struct Abreast {
+    /// Oldest first.
+    shown: VecDeque<Shown>,
+    /// The last ring that it has shown, taken or not.
+    ring: Option<RingId>,
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Shown {
@@ -28,34 +33,48 @@ pub(crate) enum Shown {
 
 impl Abreast {
     pub(crate) fn show(&mut self, shown: Shown) {
-        self.0.push_back(shown);
+        if let Shown::Ring(ring) = shown {
+            self.ring = Some(ring);
+        }
+        self.shown.push_back(shown);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.shown.len()
     }
 
     /// The next view change, if it is due for a group of these members: the control CPG has shown as much, and is in `ring`.
     pub(crate) fn take(&mut self, members: &[Member], control: &Control, ring: RingId) -> Option<ViewChange> {
-        while self.0.front().is_some_and(|shown| shown.is_due(members, control, ring)) {
-            if let Some(Shown::View(change)) = self.0.pop_front() {
+        while self.shown.front().is_some_and(|shown| shown.is_due(members, control, ring)) {
+            if let Some(Shown::View(change)) = self.shown.pop_front() {
                 return Some(change);
             }
         }
         None
     }
 
-    /// All view changes up to this ring, which the control CPG is about to show: it has shown whatever it will of them.
-    pub(crate) fn take_until(&mut self, ring: RingId) -> Vec<ViewChange> {
+    /// All view changes up to this ring, which the control CPG is about to show: it has shown whatever it will of them. Where we
+    /// have left no ring is shown any more: all that came there was before the next one (deviation B34).
+    pub(crate) fn take_until(&mut self, ring: RingId, me: NodeId) -> Vec<ViewChange> {
         let is_later = |shown: &Shown| matches!(shown, Shown::Ring(other) if other.seq > ring.seq);
         let reached = |shown: &Shown| matches!(shown, Shown::Ring(other) if other.seq <= ring.seq);
-        let later = self.0.iter().position(is_later).unwrap_or(self.0.len());
-        let due = self.0.iter().take(later).rposition(reached).map_or(0, |at| at + 1);
-        let views = self.0.drain(..due).filter_map(|shown| match shown {
+        let due = if self.has_left(me) && self.ring.is_some_and(|shown| shown.seq < ring.seq) {
+            self.shown.len()
+        } else {
+            let later = self.shown.iter().position(is_later).unwrap_or(self.shown.len());
+            self.shown.iter().take(later).rposition(reached).map_or(0, |at| at + 1)
+        };
+        let views = self.shown.drain(..due).filter_map(|shown| match shown {
             Shown::View(change) => Some(change),
             Shown::Ring(_) => None,
         });
         views.collect()
+    }
+
+    /// Our own leave is the last that a CPG shows.
+    fn has_left(&self, me: NodeId) -> bool {
+        let is_us = |&(member, _): &(Member, Reason)| member.node == me;
+        matches!(self.shown.back(), Some(Shown::View(change)) if change.left.iter().any(is_us))
     }
 }
 

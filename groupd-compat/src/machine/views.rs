@@ -145,7 +145,7 @@ impl Machine {
     fn complete_ring(&mut self, ring: RingId, fx: &mut Effects) {
         let has_joined = self.node.control.contains(self.node.me);
         for cpg in self.groups.keys().copied().collect::<Vec<_>>() {
-            let due = self.groups.get_mut(&cpg).map(|group| group.abreast.take_until(ring));
+            let due = self.groups.get_mut(&cpg).map(|group| group.abreast.take_until(ring, self.node.me));
             due.iter().flatten().for_each(|change| self.view_taken(cpg, change, fx));
             if let Some(group) = self.groups.get_mut(&cpg).filter(|_| has_joined) {
                 group.drop_strangers(&self.node.control);
