@@ -64,12 +64,14 @@ impl Agent {
             return;
         }
         self.find_ghosts(from, &message.view, fx);
+        self.welcome(from, &message);
         let listed = message.view.members.iter().any(|(member, _)| *member == from);
         if !listed || !self.view.is_named_by(&message.view, &self.exchange.nonces) {
             self.counters.stale += 1;
             return;
         }
         match message.body {
+            Body::Hello(hello) if self.view.is_before_us(hello.newcomer) => self.counters.stale += 1,
             Body::Hello(hello) => self.heard_hello(from, *hello, fx),
             Body::Answer(answer) => self.heard_answer(from, answer, fx),
             Body::Proposal(proposal) => self.heard_proposal(proposal),
@@ -343,6 +345,7 @@ impl Agent {
             volumes: self.volumes_here(),
             unfenced: self.unfenced(),
             died: self.died(),
+            newcomer: self.view.newcomer(),
         })
     }
 

@@ -19,6 +19,9 @@
 //!   its own corosync, and the edge leaves out who has ended there.
 //!
 //! Two living processes of one node are in both lists, and neither is ever taken for a ghost.
+//!
+//! Where all list a ghost, its process may come to be with nobody told but itself: corosync announces nobody who is listed. So
+//! a Hello says whose join began the view. Whoever says that it was its own, to those who were told of none, has just joined.
 
 use crate::event::{Reason, ViewChange};
 use crate::ids::{Member, NodeId, RingId};
@@ -38,6 +41,9 @@ pub struct View {
     /// Who joined since the ring stands: who speaks of this ring may not have heard of it yet.
     #[serde(default)]
     newcomers: BTreeSet<Member>,
+    /// Whose join was the last change, if it was one.
+    #[serde(default)]
+    newcomer: Option<Member>,
     /// Listed here since the ring began, and by whom they were left out.
     #[serde(default, with = "crate::pairs")]
     left_out: BTreeMap<Member, BTreeSet<Member>>,
@@ -54,6 +60,8 @@ impl View {
     pub fn change(&mut self, change: &ViewChange) {
         self.listed.clone_from(&change.members);
         self.newcomers.extend(change.joined.iter().map(|(member, _)| *member));
+        let is_join = |(_, reason): &&(Member, Reason)| *reason == Reason::Join;
+        self.newcomer = change.joined.iter().find(is_join).map(|(member, _)| *member);
         self.left_out.retain(|member, _| change.members.contains(member) && !self.newcomers.contains(member));
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
         if change.left.iter().chain(&change.joined).any(of_nodes) {
@@ -63,11 +71,37 @@ impl View {
 
     /// Takes a totem callback: everything about this ring has now been said.
     pub fn ring_changed(&mut self, ring: RingId, nodes: BTreeSet<NodeId>) {
+        // The first is told behind our own join, and is the one that we joined.
+        self.newcomer = self.newcomer.filter(|_| self.ring.is_none());
         self.ring = Some(ring);
         self.ring_nodes = nodes;
         self.ring_follows = false;
         self.newcomers.clear();
         self.left_out.clear();
+    }
+
+    /// Whose join began this view; `None` where it began otherwise.
+    #[must_use]
+    pub fn newcomer(&self) -> Option<Member> {
+        self.newcomer
+    }
+
+    /// Takes a Hello's word of whose join began the view. Returns whether it shows that the sender, listed here as a ghost,
+    /// has just joined: the view is a new one then, as for those who are told of a join.
+    pub fn welcome(&mut self, from: Member, tag: &ViewTag, newcomer: Option<Member>) -> bool {
+        let says_so = newcomer == Some(from) && self.newcomer != newcomer;
+        let is_unannounced = says_so && self.is_named_by(tag, &BTreeMap::new());
+        if is_unannounced {
+            self.newcomer = newcomer;
+            self.newcomers.insert(from);
+        }
+        is_unannounced
+    }
+
+    /// Whether whoever sent this Hello has not heard that we are here: what it said was for those before us.
+    #[must_use]
+    pub fn is_before_us(&self, newcomer: Option<Member>) -> bool {
+        self.newcomer.is_some() && self.newcomer == self.me && self.newcomer != newcomer
     }
 
     /// Takes the name that a member has for this ring. Returns whether it shows who is a ghost, or is none.

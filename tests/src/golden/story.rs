@@ -64,7 +64,8 @@ impl Story {
                 self.run_while_active();
                 let _what_every_story_begins_with = self.lines.take();
             }
-            ("kill-in-sync", [node]) => self.kill_in_sync(options::number(node)?),
+            ("kill-in-sync", [node]) => self.in_sync(options::number(node)?, Cluster::power_off),
+            ("crash-corosync-in-sync", [node]) => self.in_sync(options::number(node)?, Cluster::crash_corosync),
             _ => return Ok(false),
         }
         Ok(true)
@@ -267,10 +268,10 @@ impl Story {
         Ok(())
     }
 
-    fn kill_in_sync(&mut self, node: u32) {
+    fn in_sync(&mut self, node: u32, ends: fn(&mut Cluster, u32)) {
         while !self.cluster.corosync.is_syncing(node) && self.step() {}
         self.cluster.corosync.want_ghost();
-        self.cluster.power_off(node);
+        ends(&mut self.cluster, node);
     }
 
     fn advance(&mut self, time: Micros) {

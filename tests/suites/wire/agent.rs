@@ -56,6 +56,7 @@ fn hello() -> Message {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        newcomer: None,
     };
     message(Body::Hello(hello.into()))
 }
@@ -80,6 +81,7 @@ fn blank(boot_id: [u8; 16], unfit: &str) -> Hello {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        newcomer: None,
     }
 }
 
@@ -114,6 +116,7 @@ fn hello_max() -> Message {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        newcomer: None,
     };
     let members = vec![(Member { nodeid: u32::MAX, pid: u32::MAX }, u64::MAX)];
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }
