@@ -11,6 +11,7 @@ impl Agent {
     /// What a message calls the view may show who is a ghost. Then the view is another one, for all who listed it, from this
     /// message on; the others had it before.
     pub(crate) fn find_ghosts(&mut self, from: Member, tag: &ViewTag, fx: &mut Effects) {
+        self.view.hear(from, tag);
         let known = self.view.ghosts();
         if self.view.compare(from, tag) {
             self.tell_ghosts(self.view.ghosts().difference(&known).copied().collect(), fx);

@@ -20,6 +20,9 @@
 //!
 //! Two living processes of one node are in both lists, and neither is ever taken for a ghost.
 //!
+//! corosync may also fail to list who lives: then no message of the others names our view, and nothing can be agreed on, until
+//! the ring changes and the lists are compared. An unlisted member that speaks is told to people.
+//!
 //! Where all list a ghost, its process may come to be with nobody told but itself: corosync announces nobody who is listed. So
 //! a Hello says whose join began the view. Whoever says that it was its own, to those who were told of none, has just joined.
 
@@ -44,6 +47,9 @@ pub struct View {
     /// Whose join was the last change, if it was one.
     #[serde(default)]
     newcomer: Option<Member>,
+    /// Heard in this ring, and not listed here.
+    #[serde(default)]
+    unlisted: BTreeSet<Member>,
     /// Listed here since the ring began, and by whom they were left out.
     #[serde(default, with = "crate::pairs")]
     left_out: BTreeMap<Member, BTreeSet<Member>>,
@@ -63,6 +69,7 @@ impl View {
         let is_join = |(_, reason): &&(Member, Reason)| *reason == Reason::Join;
         self.newcomer = change.joined.iter().find(is_join).map(|(member, _)| *member);
         self.left_out.retain(|member, _| change.members.contains(member) && !self.newcomers.contains(member));
+        self.unlisted.retain(|member| !change.members.contains(member));
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
         if change.left.iter().chain(&change.joined).any(of_nodes) {
             self.ring_follows = true;
@@ -78,6 +85,23 @@ impl View {
         self.ring_follows = false;
         self.newcomers.clear();
         self.left_out.clear();
+        self.unlisted.clear();
+    }
+
+    /// Takes note of who speaks of this ring, to us, without being in our list: whatever a member says comes before its end,
+    /// and after its beginning.
+    pub fn hear(&mut self, from: Member, tag: &ViewTag) {
+        let names = |member: Member| tag.members.iter().any(|(named, _)| *named == member);
+        let is_here = self.is_open() && Some(tag.ring) == self.ring && self.me.is_some_and(names);
+        if is_here && self.in_ring(NodeId(from.nodeid)) && !self.listed.contains(&from) {
+            self.unlisted.insert(from);
+        }
+    }
+
+    /// Members that speak and that corosync does not list here.
+    #[must_use]
+    pub fn unlisted(&self) -> &BTreeSet<Member> {
+        &self.unlisted
     }
 
     /// Whose join began this view; `None` where it began otherwise.
@@ -323,6 +347,22 @@ mod tests {
         let members = BTreeSet::from([member(1), member(2), second]);
         view.change(&ViewChange { members, joined: vec![(second, Reason::Join)], left: vec![] });
         assert!(!view.compare(member(2), &before) && view.ghosts().is_empty());
+    }
+
+    #[test]
+    fn who_speaks_of_this_ring_and_is_not_listed_is_unlisted_until_the_ring_changes() {
+        let mut view = View::of(member(1));
+        view.change(&joined(&[1, 3], Reason::NodeUp));
+        view.ring_changed(RING, nodes(&[1, 2, 3]));
+        let tag = |ring, of: &[u32]| ViewTag { ring, members: of.iter().map(|it| (member(*it), 0)).collect() };
+        view.hear(member(2), &tag(RingId { nodeid: 1, seq: 4 }, &[1, 2, 3]));
+        view.hear(member(2), &tag(RING, &[2, 3]));
+        view.hear(member(3), &tag(RING, &[1, 2, 3]));
+        assert!(view.unlisted().is_empty(), "of another ring, before us, and listed");
+        view.hear(member(2), &tag(RING, &[1, 2, 3]));
+        assert_eq!(view.unlisted(), &BTreeSet::from([member(2)]));
+        view.ring_changed(RingId { nodeid: 1, seq: 12 }, nodes(&[1, 2, 3]));
+        assert!(view.unlisted().is_empty());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Wait {
     Quorum { here: usize, configured: usize },
     /// These agents have not said Hello in this view.
     Hello { from: BTreeSet<Member> },
+    /// corosync does not list this agent here, whose messages come: no view is the same to all.
+    Unlisted { member: Member },
     /// These have not answered the step.
     Answers { step: String, from: BTreeSet<Member> },
     /// Our own kernel thread has not finished.
@@ -74,6 +76,9 @@ pub enum Wait {
     Pinned { pins: Vec<String> },
 }
 
+const UNLISTED_FIX: &str = "a fault of corosync, met in 3.1.7: its lists differ between nodes, and are compared again when its ring \
+    changes; restart corosync on a node where o2cpg can-stop says yes";
+
 impl Wait {
     /// A stable word for scripts.
     #[must_use]
@@ -86,6 +91,7 @@ impl Wait {
             Wait::QuorumRing => "quorum-ring",
             Wait::Quorum { .. } => "quorum",
             Wait::Hello { .. } => "hello",
+            Wait::Unlisted { .. } => "unlisted",
             Wait::Answers { .. } => "answers",
             Wait::Kernel { .. } => "kernel",
             Wait::AddRefused { .. } => "add-refused",
@@ -117,6 +123,7 @@ impl Wait {
     pub fn nodes(&self) -> Vec<u32> {
         match self {
             Wait::Hello { from } | Wait::Answers { from, .. } => from.iter().map(|m| m.nodeid).collect(),
+            Wait::Unlisted { member } => vec![member.nodeid],
             Wait::AddRefused { by: node, .. }
             | Wait::Misaligned { node, .. }
             | Wait::Held { by: node, .. }
@@ -170,6 +177,7 @@ impl Wait {
                 "if that pid is o2cpgd, see o2cpg status on that node; if there is no such process, start o2cpgd there; any other program in the group has to be ended"
                     .into()
             }
+            Wait::Unlisted { .. } => UNLISTED_FIX.into(),
             Wait::Answers { .. } => "see o2cpg status on the node that is missing".into(),
             Wait::Kernel { .. } => "a write to configfs blocks; see dmesg and /proc/PID/stack of o2cpgd".into(),
             Wait::AddRefused { .. } | Wait::Misaligned { .. } => {
@@ -248,6 +256,11 @@ impl fmt::Display for Wait {
                 let named: Vec<String> = from.iter().map(|m| format!("node {} (pid {})", m.nodeid, m.pid)).collect();
                 write!(f, "the first message of {}", named.join(", "))
             }
+            Wait::Unlisted { member } => write!(
+                f,
+                "corosync on this node to list node {} (pid {}), whose messages come",
+                member.nodeid, member.pid
+            ),
             Wait::Answers { step, from } => write!(f, "{step}: answer of node {}", names(from)),
             Wait::Kernel { what } => write!(f, "this node's kernel: {what}"),
             Wait::AddRefused { entry, by, refusal } => {

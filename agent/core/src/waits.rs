@@ -153,6 +153,9 @@ impl Agent {
             return Some(Wait::QuorumRing);
         }
         let Some(agreed) = &self.agreed else {
+            if let Some(member) = self.view.unlisted().first() {
+                return Some(Wait::Unlisted { member: *member });
+            }
             let silent = |member: &_| !self.exchange.hellos.contains_key(member);
             return Some(Wait::Hello { from: self.view.each_live().filter(silent).collect() });
         };

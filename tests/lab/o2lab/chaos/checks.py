@@ -109,6 +109,16 @@ def in_storm(lab, nodes):
     return sum(backlog(lab, node) > STORM_BYTES for node in nodes) > len(nodes) // 2
 
 
+def wrong_list(lab, nodes):
+    """A node that says its corosync lacks a member whose messages come. It stays so until the ring changes: corosync 3.1.7."""
+    for node in nodes:
+        done = lab.remote.call(node, ["o2cpg", "-o", "json", "status"], QUESTION_S)
+        waits = json.loads(done.out)["waits"] if done.ok else []
+        if any(one["kind"] == "unlisted" for one in waits):
+            return node
+    return None
+
+
 def backlog(lab, node):
     """Bytes that wait in the socket of a node's corosync."""
     try:

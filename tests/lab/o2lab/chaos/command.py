@@ -83,21 +83,27 @@ def play(lab, words):
         run.is_over.set()
         if failed:
             said = list(run.figures.lines()) + ["folder: %s" % log.folder, "again:  %s" % words.again()]
-            left_behind(lab, log)
+            left_behind(lab, log, run.keeper)
         for line in said:
             log.say(line)
         log.close(remove=not failed)
 
 
-def left_behind(lab, log):
-    """Logs of every node, what they answer, recordings, clients' logs."""
-    for todo in (lambda: lab.collect(log.folder), lambda: groups(lab, log)):
+def left_behind(lab, log, keeper):
+    """Logs of every node, what they answer, recordings, also of the daemons that run, clients' logs."""
+    for todo in (lambda: lab.collect(log.folder), lambda: groups(lab, log), lambda: recorded(lab, keeper)):
         try:
             todo()
         except LabError as error:
             log.note("collecting: %s" % error)
     for node in lab.processes.known():
         shutil.copytree(lab.state.node_share(node), os.path.join(log.folder, "node%d" % node), dirs_exist_ok=True)
+
+
+def recorded(lab, keeper):
+    """What the daemons that run have written down so far."""
+    for node in lab.running():
+        keeper.save_recording(node)
 
 
 def groups(lab, log):

@@ -21,7 +21,7 @@ ROUND_S = {"ns": 60, "uml": 150, "user": 150}
 # What is promised; with the user stack nodes are still ended for the last fault, and boot.
 CONVERGE_S = {"ns": 10, "uml": 10, "user": 60}
 PATIENCE_S = 90         # what is waited, to tell late from never
-STORM_S = 15            # longer than corosync ever takes to form a ring here
+BY_HAND_S = 15          # longer than corosync ever takes to form a ring here
 KEEP_S = {"ns": 0.3, "uml": 2.0, "user": 2.0}
 READY_S = 60
 HEAL_S = 60
@@ -201,7 +201,7 @@ class Run:
         return self.until_settled(PATIENCE_S, "round %d: " % number)
 
     def until_settled(self, seconds, where=""):
-        began, stormed, asked_s = time.monotonic(), False, 0.0
+        began, by_hand, asked_s = time.monotonic(), False, 0.0
         while True:
             looked = time.monotonic()
             trouble = checks.unsettled(self.lab, self.programs, self.nodes, self.work.legacy)
@@ -210,21 +210,29 @@ class Run:
                 self.figures.asked_s.append(asked_s)
                 return took - asked_s
             self.log.note("not yet: %s" % trouble)
-            if took > STORM_S and not stormed and checks.in_storm(self.lab, self.nodes):
-                self.calm(where)
-                began, stormed = time.monotonic(), True
+            if took > BY_HAND_S and not by_hand and self.by_hand(where):
+                began, by_hand = time.monotonic(), True
             elif took > seconds:
                 raise Broken("%snot settled within %d s: %s" % (where, seconds, trouble))
             time.sleep(0.1)
             if checks.is_asked_for(trouble):
                 asked_s += time.monotonic() - looked
 
-    def calm(self, where):
-        """What an operator has to do about a storm of corosync's (checks.py): its fault and not ours, and counted."""
-        self.figures.storms += 1
-        self.log.say("%scorosync answers old join messages without end: all of them are restarted" % where)
-        for node in self.nodes:
-            self.programs.signal(node, COROSYNC, signal.SIGKILL)
+    def by_hand(self, where):
+        """What an operator has to do about two faults of corosync's (checks.py), which are not ours, and counted. True if it was."""
+        if checks.in_storm(self.lab, self.nodes):
+            self.figures.storms += 1
+            self.log.say("%scorosync answers old join messages without end: all of them are restarted" % where)
+            for node in self.nodes:
+                self.programs.signal(node, COROSYNC, signal.SIGKILL)
+            return True
+        node = checks.wrong_list(self.lab, self.nodes)
+        if node is None:
+            return False
+        self.figures.wrong_lists += 1
+        self.log.say("%snode %d asks for it: its corosync, which lacks a member, is restarted" % (where, node))
+        self.programs.signal(node, COROSYNC, signal.SIGKILL)
+        return True
 
     def look(self, number):
         """What can be seen at once."""

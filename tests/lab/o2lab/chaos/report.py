@@ -53,6 +53,7 @@ class Figures:
         self.converged_s = []
         self.asked_s = []           # not in it: what was waited for was an unmount that status had asked for
         self.storms = 0                 # of corosync: play.py
+        self.wrong_lists = 0            # so are these
         self.overlapping = 0            # faults that began while at least two others lasted
         self.lock = threading.Lock()
 
@@ -84,3 +85,5 @@ class Figures:
                 yield "%d times a node had to be unmounted first, which is not in these: max %.1f s" % (len(asked), max(asked))
         if self.storms:
             yield "%d storms of corosync ended by hand" % self.storms
+        if self.wrong_lists:
+            yield "%d times corosync was restarted where o2cpg status said that it lacks a member" % self.wrong_lists
