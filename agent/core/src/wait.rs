@@ -181,7 +181,7 @@ impl Wait {
             Wait::Answers { .. } => "see o2cpg status on the node that is missing".into(),
             Wait::Kernel { .. } => "a write to configfs blocks; see dmesg and /proc/PID/stack of o2cpgd".into(),
             Wait::AddRefused { .. } | Wait::Misaligned { .. } => {
-                "see o2cpg plan on that node; tried again by itself".into()
+                "see o2cpg plan on that node; EBUSY: unmount what is mounted there; tried again by itself".into()
             }
             Wait::Held { .. } => "nothing, if the node died just now: its disk heartbeat must run out first".into(),
             Wait::Absent { .. } => "start o2cpgd on that node again, or restart the node".into(),

@@ -14,7 +14,7 @@ use agent_core::policy::Fence;
 use agent_core::refusal::Refusal;
 use agent_core::table::{Agreed, Standing};
 use agent_core::wait::Wait;
-use configfs::Tree;
+use configfs::{Errno, Tree};
 use proto::control::Ask;
 
 /// At rest a tool has its word after this, and after the longest time in which corosync may still be busy.
@@ -101,8 +101,8 @@ impl Run<'_> {
         used_again.collect::<Vec<_>>().into_iter().for_each(|dead| self.cluster.tool_umounts(dead));
     }
 
-    /// What the status of such a node asks for: its entry is not what it is configured with, or it was cut off; and another
-    /// kernel does not take that entry as long as it uses the one before.
+    /// What the status of such a node asks for: its entry is not what it is configured with, or it was cut off, and another
+    /// kernel does not take that entry as long as it uses the one before; or its own kernel does not let go of an entry.
     fn unmount_if_in_the_way(&mut self, node: u32) {
         let agreed = self.cluster.agent(node).and_then(Agent::agreed);
         let is_in_the_way = |agreed: &Agreed| {
@@ -110,7 +110,10 @@ impl Run<'_> {
             let is_not_taken = || agreed.refused.values().any(|(entry, ..)| entry.nodeid == node);
             agreed.troubles.iter().any(asked) && (is_not_taken() || !agreed.misaligned.is_empty())
         };
-        if agreed.is_some_and(is_in_the_way) {
+        let is_busy = |agreed: &Agreed| {
+            agreed.misaligned.iter().any(|(member, refusal)| member.nodeid == node && refusal.errno == Errno::EBUSY.0)
+        };
+        if agreed.is_some_and(|agreed| is_in_the_way(agreed) || is_busy(agreed)) {
             self.cluster.umount(node);
         }
     }
