@@ -240,7 +240,7 @@ impl Agent {
         self.keep_table(fx);
         match ended {
             Ended::Quiet => {}
-            Ended::TableChanged(change) => {
+            Ended::TableChanged(change) | Ended::Stays(change) => {
                 let step = self.table.as_ref().map_or(0, |table| table.version.step);
                 fx.notice(Notice::Table { step, change });
             }

@@ -82,6 +82,8 @@ pub enum Ended {
     Quiet,
     /// A new version of the table.
     TableChanged(String),
+    /// A removal that was asked for is off: the node is in.
+    Stays(String),
     /// This member is established from here on.
     Admitted(Member),
 }
@@ -380,6 +382,10 @@ impl Agreed {
                 self.standing.insert(member, Standing::Refused(Refusal::Kernel(refusal)));
                 None
             }
+            StepKind::Vote { entry, .. } if self.goes_by(&entry) => {
+                self.proposals.remove(&entry.number); // whoever wished it may not have seen the node come in
+                return (Ended::Stays(format!("{} stays: {}", entry.name, no.pins().join(", "))), None);
+            }
             StepKind::Vote { entry, .. } => {
                 self.kept.insert(entry.number, (by, no.pins()));
                 None
@@ -393,6 +399,12 @@ impl Agreed {
             }
         };
         (Ended::Quiet, next)
+    }
+
+    /// Whether this is the entry that a node which is in asks for.
+    fn goes_by(&self, entry: &Entry) -> bool {
+        let asks = |hello: &Hello| matches!(&hello.identity, Identity::Entry(own) if own == entry);
+        self.each_established().any(|member| self.hellos.get(&member).is_some_and(asks))
     }
 
     /// After an attempt to make all kernels hold the table: whose does, and whose does not.
