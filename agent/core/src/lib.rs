@@ -15,7 +15,7 @@
 //! | [`view`], `ghosts` | CPG views, ring ids and quorum → who is here |
 //! | `exchange`, `doubt` | a view begins with everybody's Hello; a message of our own shows that nothing we hold is old |
 //! | [`merge`] | the Hellos → what all hold in common, and the verdict on each |
-//! | [`table`], [`step`] | the agreed node table; add and remove as steps of all members |
+//! | [`table`], [`step`], `removals` | the agreed node table; add and remove as steps of all members |
 //! | `work` | our part of a step: batches for the kernel, and the answer |
 //! | [`volumes`], [`mounting`] | who uses which volume; the tools that ask before they mount |
 //! | [`deaths`] | the order of a death: fence gate, DOWN, done; agents that do not come back |
@@ -74,6 +74,7 @@ pub mod pins;
 pub mod planted;
 pub mod policy;
 pub mod refusal;
+mod removals;
 pub mod saved;
 pub mod silent;
 pub mod status;

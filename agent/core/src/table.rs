@@ -27,7 +27,7 @@ use crate::merge::taken;
 use crate::refusal::Refusal;
 use crate::step::{Step, StepKind, names};
 use proto::handshake::Blocks;
-use proto::peer::{Entry, Hello, Identity, Live, Outcome, Proposal, ProposalReason, Table, Version};
+use proto::peer::{Entry, Hello, Identity, Live, Outcome, ProposalReason, Table, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,46 +239,6 @@ impl Agreed {
         self.held.values().all(|held| held.get(&entry.number) == Some(entry))
     }
 
-    /// Two nodes that have changed addresses are in each other's way: of those that are refused, the first gives up the
-    /// old entry that keeps another out. Whoever wants what nobody gives up keeps its own.
-    fn vacation(&self) -> Option<StepKind> {
-        if self.blocking_absent().next().is_some() {
-            return None;
-        }
-        let refused = || {
-            self.standing.iter().filter(|(_, standing)| matches!(standing, Standing::Refused(Refusal::Taken { .. })))
-        };
-        let wanted = |member: &Member| match &self.hellos[member].identity {
-            Identity::Entry(entry) => Some(entry),
-            Identity::Unfit(_) => None,
-        };
-        let keeps_out = |old: &Entry| {
-            refused()
-                .filter_map(|(member, _)| wanted(member))
-                .any(|entry| entry.nodeid != old.nodeid && clash(entry, old))
-        };
-        let old = |member: &Member| {
-            let mut entries = self.table.entries.values().filter(|old| old.nodeid == member.nodeid);
-            entries.find(|old| wanted(member) != Some(*old) && !self.kept.contains_key(&old.number) && keeps_out(old))
-        };
-        let entry = refused().find_map(|(member, _)| old(member))?.clone();
-        Some(StepKind::Vote { entry, reason: ProposalReason::Unconfigured })
-    }
-
-    fn removal(&self) -> Option<StepKind> {
-        if self.blocking_absent().next().is_some() {
-            return None;
-        }
-        let wanted = |(number, reason): (&u8, &ProposalReason)| {
-            let entry = self.table.entries.get(number).filter(|_| !self.kept.contains_key(number))?;
-            if planted!(NobodyVotes) {
-                return Some(StepKind::Erase { entry: entry.clone() });
-            }
-            Some(StepKind::Vote { entry: entry.clone(), reason: *reason })
-        };
-        self.proposals.iter().find_map(wanted)
-    }
-
     /// Starts a step. It may be over at once, where nobody has to answer.
     pub fn begin(&mut self, round: u32, kind: StepKind, now: Tick) {
         let answers = self.participants(&kind).into_iter().map(|member| (member, None)).collect();
@@ -294,12 +254,6 @@ impl Agreed {
             }
             Some(Some(_)) | None => false,
         }
-    }
-
-    /// Takes a proposal; a removal that was held up may be tried again.
-    pub fn propose(&mut self, proposal: Proposal) {
-        self.kept.remove(&proposal.number);
-        self.proposals.insert(proposal.number, proposal.reason);
     }
 
     /// Ends the step if every participant has answered: what it changed, and the step that follows by force.
@@ -399,12 +353,6 @@ impl Agreed {
             }
         };
         (Ended::Quiet, next)
-    }
-
-    /// Whether this is the entry that a node which is in asks for.
-    fn goes_by(&self, entry: &Entry) -> bool {
-        let asks = |hello: &Hello| matches!(&hello.identity, Identity::Entry(own) if own == entry);
-        self.each_established().any(|member| self.hellos.get(&member).is_some_and(asks))
     }
 
     /// After an attempt to make all kernels hold the table: whose does, and whose does not.
