@@ -146,6 +146,14 @@ fn hello_died() -> Message {
     message
 }
 
+fn hello_newcomer() -> Message {
+    let mut message = hello_unfit();
+    if let Body::Hello(hello) = &mut message.body {
+        hello.newcomer = Some(Member { nodeid: 3, pid: 300 });
+    }
+    message
+}
+
 fn answer(round: u32, outcome: Outcome) -> Message {
     message(Body::Answer(Answer { round, outcome }))
 }
@@ -199,6 +207,7 @@ fn cases() -> Vec<(&'static str, Message)> {
         ("hello-volumes", hello_volumes()),
         ("hello-unfenced", hello_unfenced()),
         ("hello-died", hello_died()),
+        ("hello-newcomer", hello_newcomer()),
         ("fenced", message(Body::Fenced(Fenced { nodeid: 3, by: "the fence program".into() }))),
     ]
 }
