@@ -163,9 +163,6 @@ pub struct Hello {
     /// Nodes that died with volumes in use and write no more: for those whose agent was away then.
     #[serde(default)]
     pub died: Vec<Died>,
-    /// Whose join began this view, where the sender is; `None` where it began otherwise.
-    #[serde(default)]
-    pub newcomer: Option<Member>,
 }
 
 /// One boot of a node that ended.

@@ -59,12 +59,11 @@ fn hello() -> impl Strategy<Value = Hello> {
     let state =
         (proptest::option::of(table()), vec(entry(), 0..4), proptest::option::of(previous), live(), vec(absent, 0..4));
     let died = (any::<u32>(), any::<[u8; 16]>()).prop_map(|(nodeid, boot_id)| Died { nodeid, boot_id });
-    let newcomer = proptest::option::of(any::<(u32, u32)>().prop_map(|(nodeid, pid)| Member { nodeid, pid }));
-    let state = (state, volumes(), vec(any::<u32>(), 0..4), vec(died, 0..4), newcomer);
+    let state = (state, volumes(), vec(any::<u32>(), 0..4), vec(died, 0..4));
     (facts, state).prop_map(
         |(
             (incarnation, nonce, handshake, identity, [local, quorate, incomplete, cut_off], release),
-            ((table, held, previous, live, absent), volumes, unfenced, died, newcomer),
+            ((table, held, previous, live, absent), volumes, unfenced, died),
         )| Hello {
             incarnation,
             nonce,
@@ -83,7 +82,6 @@ fn hello() -> impl Strategy<Value = Hello> {
             volumes,
             unfenced,
             died,
-            newcomer,
         },
     )
 }

@@ -122,6 +122,9 @@ pub struct Link {
     pub view_since: Tick,
     /// Own messages that have not come back yet.
     pub unheard: u32,
+    /// When the first of them was sent, or the last one before them came back.
+    #[serde(default)]
+    pub listens_since: Tick,
     /// Those of them that say which volumes we use.
     #[serde(default)]
     pub volumes_unheard: u32,
@@ -257,7 +260,6 @@ impl Agent {
         self.drive(fx);
         self.say_hello_if_due(fx);
         self.work_if_due(fx);
-        self.tell_live(fx);
         self.tell_volumes(fx);
         self.propose_removals(fx);
         self.bury(fx);
@@ -265,6 +267,7 @@ impl Agent {
         self.register(fx);
         self.end_absent(fx);
         self.answer_mounts(fx);
+        self.tell_live(fx); // a mount that has its word is live
         self.publish_later(fx);
         self.stop_if_possible(fx);
         self.note_waits(fx);
@@ -446,7 +449,7 @@ impl Agent {
 
     fn ring_timer(&mut self, timer: Timer, fx: &mut Effects) {
         match timer {
-            Timer::Deaf => self.link.deaf = self.link.unheard > 0 && !planted!(DeafIsNotNoticed),
+            Timer::Deaf => self.listen(fx),
             Timer::HelloAgain => self.exchange.owed |= self.is_concerned() && !planted!(NoSecondTry),
             Timer::ProposeAgain => self.propose_again(fx),
             Timer::GoodbyeLost => self.leave_now(fx),

@@ -28,16 +28,9 @@ impl Agent {
         if matches!(body, Body::Hello(_)) {
             view.members.iter_mut().for_each(|(_, nonce)| *nonce = 0);
         }
-        self.link.unheard += 1;
+        self.is_to_come_back(fx);
         self.link.volumes_unheard += u32::from(matches!(body, Body::Volumes(_)));
-        self.timers.set_unless_running(Timer::Deaf, self.deaf_after_ms(), fx);
         fx.push(Effect::Multicast(Box::new(Message { view, body })));
-    }
-
-    /// Token plus consensus: after that corosync itself would have reported a broken ring.
-    fn deaf_after_ms(&self) -> u64 {
-        let times = self.config.as_ref().map_or((3000, 3600), |config| (config.token_ms, config.consensus_ms));
-        u64::from(times.0) + u64::from(times.1)
     }
 
     /// Takes a message in agreed order. One that was sent in another view changes nothing.
@@ -45,8 +38,7 @@ impl Agent {
         self.counters.messages += 1;
         let mine = self.member() == Some(from);
         if mine {
-            self.link.unheard = self.link.unheard.saturating_sub(1);
-            self.link.deaf = false;
+            self.came_back();
             if matches!(message.body, Body::Hello(_)) {
                 // Also one of a view that is over: the count is of what is on its way.
                 self.exchange.outstanding = self.exchange.outstanding.saturating_sub(1);
@@ -54,24 +46,18 @@ impl Agent {
             if matches!(message.body, Body::Volumes(_)) {
                 self.link.volumes_unheard = self.link.volumes_unheard.saturating_sub(1);
             }
-            self.timers.cancel(Timer::Deaf);
-            if self.link.unheard > 0 {
-                self.timers.set(Timer::Deaf, self.deaf_after_ms(), fx);
-            }
         }
         if self.view.is_opening() && self.view.ring().is_none() && self.exchange.early.len() < EARLY_MAX {
             self.exchange.early.push((from, message));
             return;
         }
         self.find_ghosts(from, &message.view, fx);
-        self.welcome(from, &message);
         let listed = message.view.members.iter().any(|(member, _)| *member == from);
         if !listed || !self.view.is_named_by(&message.view, &self.exchange.nonces) {
             self.counters.stale += 1;
             return;
         }
         match message.body {
-            Body::Hello(hello) if self.view.is_before_us(hello.newcomer) => self.counters.stale += 1,
             Body::Hello(hello) => self.heard_hello(from, *hello, fx),
             Body::Answer(answer) => self.heard_answer(from, answer, fx),
             Body::Proposal(proposal) => self.heard_proposal(proposal),
@@ -345,7 +331,6 @@ impl Agent {
             volumes: self.volumes_here(),
             unfenced: self.unfenced(),
             died: self.died(),
-            newcomer: self.view.newcomer(),
         })
     }
 

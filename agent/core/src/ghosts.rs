@@ -4,7 +4,7 @@ use crate::agent::Agent;
 use crate::effect::Effects;
 use crate::ids::Member;
 use crate::notice::Notice;
-use proto::peer::{Body, Message, ViewTag};
+use proto::peer::ViewTag;
 use std::collections::BTreeSet;
 
 impl Agent {
@@ -15,14 +15,6 @@ impl Agent {
         let known = self.view.ghosts();
         if self.view.compare(from, tag) {
             self.tell_ghosts(self.view.ghosts().difference(&known).copied().collect(), fx);
-            self.new_view();
-        }
-    }
-
-    /// One that was listed as a ghost has come to be, unannounced: for those who listed it the view begins here.
-    pub(crate) fn welcome(&mut self, from: Member, message: &Message) {
-        let Body::Hello(hello) = &message.body else { return };
-        if self.view.welcome(from, &message.view, hello.newcomer) {
             self.new_view();
         }
     }

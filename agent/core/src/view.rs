@@ -21,10 +21,9 @@
 //! Two living processes of one node are in both lists, and neither is ever taken for a ghost.
 //!
 //! corosync may also fail to list who lives: then no message of the others names our view, and nothing can be agreed on, until
-//! the ring changes and the lists are compared. An unlisted member that speaks is told to people.
-//!
-//! Where all list a ghost, its process may come to be with nobody told but itself: corosync announces nobody who is listed. So
-//! a Hello says whose join began the view. Whoever says that it was its own, to those who were told of none, has just joined.
+//! the ring changes and the lists are compared. An unlisted member that speaks is told to people. And where all others list a
+//! ghost, its process may come to be with nobody told but itself, as corosync announces nobody who is listed: it waits for their
+//! first word, and they for its answers. It tells people so.
 
 use crate::event::{Reason, ViewChange};
 use crate::ids::{Member, NodeId, RingId};
@@ -44,9 +43,6 @@ pub struct View {
     /// Who joined since the ring stands: who speaks of this ring may not have heard of it yet.
     #[serde(default)]
     newcomers: BTreeSet<Member>,
-    /// Whose join was the last change, if it was one.
-    #[serde(default)]
-    newcomer: Option<Member>,
     /// Heard in this ring, and not listed here.
     #[serde(default)]
     unlisted: BTreeSet<Member>,
@@ -66,8 +62,6 @@ impl View {
     pub fn change(&mut self, change: &ViewChange) {
         self.listed.clone_from(&change.members);
         self.newcomers.extend(change.joined.iter().map(|(member, _)| *member));
-        let is_join = |(_, reason): &&(Member, Reason)| *reason == Reason::Join;
-        self.newcomer = change.joined.iter().find(is_join).map(|(member, _)| *member);
         self.left_out.retain(|member, _| change.members.contains(member) && !self.newcomers.contains(member));
         self.unlisted.retain(|member| !change.members.contains(member));
         let of_nodes = |(_, reason): &(Member, Reason)| matches!(reason, Reason::NodeDown | Reason::NodeUp);
@@ -78,8 +72,6 @@ impl View {
 
     /// Takes a totem callback: everything about this ring has now been said.
     pub fn ring_changed(&mut self, ring: RingId, nodes: BTreeSet<NodeId>) {
-        // The first is told behind our own join, and is the one that we joined.
-        self.newcomer = self.newcomer.filter(|_| self.ring.is_none());
         self.ring = Some(ring);
         self.ring_nodes = nodes;
         self.ring_follows = false;
@@ -102,30 +94,6 @@ impl View {
     #[must_use]
     pub fn unlisted(&self) -> &BTreeSet<Member> {
         &self.unlisted
-    }
-
-    /// Whose join began this view; `None` where it began otherwise.
-    #[must_use]
-    pub fn newcomer(&self) -> Option<Member> {
-        self.newcomer
-    }
-
-    /// Takes a Hello's word of whose join began the view. Returns whether it shows that the sender, listed here as a ghost,
-    /// has just joined: the view is a new one then, as for those who are told of a join.
-    pub fn welcome(&mut self, from: Member, tag: &ViewTag, newcomer: Option<Member>) -> bool {
-        let says_so = newcomer == Some(from) && self.newcomer != newcomer;
-        let is_unannounced = says_so && self.is_named_by(tag, &BTreeMap::new());
-        if is_unannounced {
-            self.newcomer = newcomer;
-            self.newcomers.insert(from);
-        }
-        is_unannounced
-    }
-
-    /// Whether whoever sent this Hello has not heard that we are here: what it said was for those before us.
-    #[must_use]
-    pub fn is_before_us(&self, newcomer: Option<Member>) -> bool {
-        self.newcomer.is_some() && self.newcomer == self.me && self.newcomer != newcomer
     }
 
     /// Takes the name that a member has for this ring. Returns whether it shows who is a ghost, or is none.

@@ -26,6 +26,8 @@ pub enum Wait {
     Quorum { here: usize, configured: usize },
     /// These agents have not said Hello in this view.
     Hello { from: BTreeSet<Member> },
+    /// Nobody has said Hello but we.
+    AllHellos { from: BTreeSet<Member> },
     /// corosync does not list this agent here, whose messages come: no view is the same to all.
     Unlisted { member: Member },
     /// These have not answered the step.
@@ -76,6 +78,12 @@ pub enum Wait {
     Pinned { pins: Vec<String> },
 }
 
+const TWO_PROCESSES_FIX: &str = "two processes of one node, and o2cpgd of that node has not spoken: if one of them has ended, its first \
+    message shows it; see o2cpg status on that node";
+
+const UNANNOUNCED_FIX: &str = "see o2cpg status on those nodes; if they wait for this one in turn, it is a fault of corosync, met in 3.1.7: \
+    it has not told them that o2cpgd joined here; restart o2cpgd here if o2cpg can-stop says yes, else corosync on another node where it does";
+
 const UNLISTED_FIX: &str = "a fault of corosync, met in 3.1.7: its lists differ between nodes, and are compared again when its ring \
     changes; restart corosync on a node where o2cpg can-stop says yes";
 
@@ -90,7 +98,7 @@ impl Wait {
             Wait::Join => "join",
             Wait::QuorumRing => "quorum-ring",
             Wait::Quorum { .. } => "quorum",
-            Wait::Hello { .. } => "hello",
+            Wait::Hello { .. } | Wait::AllHellos { .. } => "hello",
             Wait::Unlisted { .. } => "unlisted",
             Wait::Answers { .. } => "answers",
             Wait::Kernel { .. } => "kernel",
@@ -122,7 +130,9 @@ impl Wait {
     #[must_use]
     pub fn nodes(&self) -> Vec<u32> {
         match self {
-            Wait::Hello { from } | Wait::Answers { from, .. } => from.iter().map(|m| m.nodeid).collect(),
+            Wait::Hello { from } | Wait::AllHellos { from } | Wait::Answers { from, .. } => {
+                from.iter().map(|m| m.nodeid).collect()
+            }
             Wait::Unlisted { member } => vec![member.nodeid],
             Wait::AddRefused { by: node, .. }
             | Wait::Misaligned { node, .. }
@@ -169,14 +179,14 @@ impl Wait {
             Wait::Quorum { .. } => {
                 "start the missing nodes, or see corosync-quorumtool -s; nothing is changed without quorum".into()
             }
-            Wait::Hello { from } if are_two_of_one_node(from) => {
-                "two processes of one node, and o2cpgd of that node has not spoken: if one of them has ended, its first message shows it; see o2cpg status on that node"
-                    .into()
+            Wait::Hello { from } | Wait::AllHellos { from } if are_two_of_one_node(from) => {
+                TWO_PROCESSES_FIX.into()
             }
             Wait::Hello { .. } => {
                 "if that pid is o2cpgd, see o2cpg status on that node; if there is no such process, start o2cpgd there; any other program in the group has to be ended"
                     .into()
             }
+            Wait::AllHellos { .. } => UNANNOUNCED_FIX.into(),
             Wait::Unlisted { .. } => UNLISTED_FIX.into(),
             Wait::Answers { .. } => "see o2cpg status on the node that is missing".into(),
             Wait::Kernel { .. } => "a write to configfs blocks; see dmesg and /proc/PID/stack of o2cpgd".into(),
@@ -252,7 +262,7 @@ impl fmt::Display for Wait {
             Wait::Join => f.write_str("our own join of the group o2cpg"),
             Wait::QuorumRing => f.write_str("quorum's word on this ring"),
             Wait::Quorum { here, configured } => write!(f, "quorum: {here} of {configured} nodes are here"),
-            Wait::Hello { from } => {
+            Wait::Hello { from } | Wait::AllHellos { from } => {
                 let named: Vec<String> = from.iter().map(|m| format!("node {} (pid {})", m.nodeid, m.pid)).collect();
                 write!(f, "the first message of {}", named.join(", "))
             }

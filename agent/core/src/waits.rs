@@ -2,7 +2,7 @@
 
 use crate::agent::Agent;
 use crate::effect::Effects;
-use crate::ids::{NodeId, Tick};
+use crate::ids::{Member, NodeId, Tick};
 use crate::leave::Leaving;
 use crate::legacy::LegacyWait;
 use crate::notice::Notice;
@@ -11,6 +11,7 @@ use crate::table::Agreed;
 use crate::timers::{REMINDER_FIRST_MS, REMINDER_MS, Timer};
 use crate::wait::Wait;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A wait shorter than this is shown by `status`, but not told.
 pub const TOLD_AFTER_MS: u64 = 1_000;
@@ -157,7 +158,9 @@ impl Agent {
                 return Some(Wait::Unlisted { member: *member });
             }
             let silent = |member: &_| !self.exchange.hellos.contains_key(member);
-            return Some(Wait::Hello { from: self.view.each_live().filter(silent).collect() });
+            let from: BTreeSet<Member> = self.view.each_live().filter(silent).collect();
+            let is_alone = self.exchange.hellos.len() == 1 && self.member().is_some_and(|me| !silent(&me));
+            return Some(if is_alone { Wait::AllHellos { from } } else { Wait::Hello { from } });
         };
         let configured = self.config.as_ref().map_or(0, |config| config.nodes.len());
         (!agreed.quorate).then(|| Wait::Quorum { here: self.view.ring_nodes().len(), configured })

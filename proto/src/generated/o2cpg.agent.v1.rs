@@ -103,9 +103,6 @@ pub struct Hello {
     /// died with volumes in use and write no more, for those whose agent was away then
     #[prost(message, repeated, tag = "18")]
     pub died: ::prost::alloc::vec::Vec<Died>,
-    /// whose join began this view; absent: it began otherwise
-    #[prost(message, optional, tag = "19")]
-    pub newcomer: ::core::option::Option<Member>,
     #[prost(oneof = "hello::Identity", tags = "4, 5")]
     pub identity: ::core::option::Option<hello::Identity>,
 }

@@ -55,15 +55,13 @@ fn body(body: wire::envelope::Body) -> Result<Body> {
 }
 
 fn view(view: wire::View) -> Result<ViewTag> {
-    let members = list("members", view.members, limits::MEMBERS_MAX, |it| Ok((member(it), it.nonce)))?;
+    let members = list("members", view.members, limits::MEMBERS_MAX, |it| {
+        Ok((Member { nodeid: it.nodeid, pid: it.pid }, it.nonce))
+    })?;
     match members.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
         Some(pair) => Err(invalid("members", format!("{} before {}", pair[0].0, pair[1].0), "sorted, none twice")),
         None => Ok(ViewTag { ring: required("ring", view.ring, ring)?, members }),
     }
-}
-
-fn member(member: wire::Member) -> Member {
-    Member { nodeid: member.nodeid, pid: member.pid }
 }
 
 fn ring(ring: wire::RingId) -> Result<RingId> {
@@ -89,7 +87,6 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
         volumes: optional("volumes", hello.volumes, volumes)?.unwrap_or_default(),
         unfenced: list("unfenced", hello.unfenced, limits::UNFENCED_MAX, Ok)?,
         died: list("died", hello.died, limits::DIED_MAX, died)?,
-        newcomer: hello.newcomer.map(member),
     })
 }
 

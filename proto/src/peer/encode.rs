@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 
 use super::{
-    Absent, Answer, Body, Died, Entry, Hello, Identity, Live, Member, Message, Outcome, Proposal, ProposalReason,
-    RingId, Table, ViewTag, VolumeId, limits,
+    Absent, Answer, Body, Died, Entry, Hello, Identity, Live, Message, Outcome, Proposal, ProposalReason, RingId,
+    Table, ViewTag, VolumeId, limits,
 };
 use crate::{frame, generated::agent as wire, version};
 
@@ -27,12 +27,8 @@ impl Message {
 
 fn view(view: &ViewTag) -> wire::View {
     let members = view.members.iter();
-    let members = members.map(|(it, nonce)| wire::Member { nonce: *nonce, ..member(*it) });
+    let members = members.map(|(member, nonce)| wire::Member { nodeid: member.nodeid, pid: member.pid, nonce: *nonce });
     wire::View { ring: Some(ring(view.ring)), members: members.collect() }
-}
-
-fn member(member: Member) -> wire::Member {
-    wire::Member { nodeid: member.nodeid, pid: member.pid, nonce: 0 }
 }
 
 fn ring(ring: RingId) -> wire::RingId {
@@ -75,7 +71,6 @@ fn hello(hello: &Hello) -> wire::Hello {
         volumes: (!hello.volumes.is_empty()).then(|| volumes(&hello.volumes)),
         unfenced: hello.unfenced.iter().copied().take(limits::UNFENCED_MAX).collect(),
         died: hello.died.iter().copied().take(limits::DIED_MAX).map(died).collect(),
-        newcomer: hello.newcomer.map(member),
     }
 }
 

@@ -369,7 +369,9 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
         _ => false,
     };
     match seen.record.effects.iter().find(acts) {
-        Some(effect) => Err(format!("n{}: {:?} gave {effect:?}", seen.node, message.view)),
+        Some(effect) => {
+            Err(format!("n{}: {:?} of {from} in {:?} gave {effect:?}", seen.node, message.body, message.view))
+        }
         None => Ok(()),
     }
 }
@@ -377,7 +379,9 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
 /// S8.
 fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     for standing in seen.agent.waits() {
-        let (Wait::Hello { from } | Wait::Answers { from, .. }) = &standing.wait else { continue };
+        let (Wait::Hello { from } | Wait::AllHellos { from } | Wait::Answers { from, .. }) = &standing.wait else {
+            continue;
+        };
         if let Some(ghost) = from.iter().find(|member| seen.told.is_ghost(**member)) {
             return Err(format!("n{}: {}, {ghost} is a ghost", seen.node, standing.wait));
         }

@@ -56,7 +56,6 @@ fn hello() -> Message {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
-        newcomer: None,
     };
     message(Body::Hello(hello.into()))
 }
@@ -81,7 +80,6 @@ fn blank(boot_id: [u8; 16], unfit: &str) -> Hello {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
-        newcomer: None,
     }
 }
 
@@ -116,7 +114,6 @@ fn hello_max() -> Message {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
-        newcomer: None,
     };
     let members = vec![(Member { nodeid: u32::MAX, pid: u32::MAX }, u64::MAX)];
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }
@@ -142,14 +139,6 @@ fn hello_died() -> Message {
     let mut message = hello_unfit();
     if let Body::Hello(hello) = &mut message.body {
         hello.died = vec![Died { nodeid: 3, boot_id: [0xcd; 16] }];
-    }
-    message
-}
-
-fn hello_newcomer() -> Message {
-    let mut message = hello_unfit();
-    if let Body::Hello(hello) = &mut message.body {
-        hello.newcomer = Some(Member { nodeid: 3, pid: 300 });
     }
     message
 }
@@ -207,7 +196,6 @@ fn cases() -> Vec<(&'static str, Message)> {
         ("hello-volumes", hello_volumes()),
         ("hello-unfenced", hello_unfenced()),
         ("hello-died", hello_died()),
-        ("hello-newcomer", hello_newcomer()),
         ("fenced", message(Body::Fenced(Fenced { nodeid: 3, by: "the fence program".into() }))),
     ]
 }
