@@ -130,10 +130,12 @@ def try_tap():
 
 
 def try_uml(program):
-    """Boots a guest whose first process ends at once: its kernel panics, and by then everything was tried."""
+    """Boots a guest whose first process ends at once, and well: its kernel panics, and by then everything was tried."""
+    from . import xstate
     with tempfile.TemporaryDirectory() as folder:
         done = run(program, "mem=48M", "rootfstype=hostfs", "ro", "init=/bin/true", "con=null", "con0=null,fd:1",
-                   "umid=lab-check-%d" % os.getpid(), "uml_dir=" + folder, check=False, stdin=subprocess.DEVNULL)
+                   "umid=lab-check-%d" % os.getpid(), "uml_dir=" + folder, check=False, stdin=subprocess.DEVNULL,
+                   env={"PATH": PATH, **xstate.environment(folder)})
     text = done.stdout + done.stderr
-    if "Attempted to kill init" not in text:
+    if "Attempted to kill init! exitcode=0x00000000" not in text:
         raise LabError((text.strip().splitlines() or ["no output"])[-1])

@@ -2,6 +2,7 @@
 import os
 import subprocess
 
+from . import xstate
 from .host import PATH, run
 from .net import CLUSTER, LAB, mac, port
 from .settings import PORT, cluster_address, cluster_address6, lab_address
@@ -47,7 +48,8 @@ def start(node, state, netns, log):
     with open(state.agent_log(node), "ab") as agent_log:
         # dup2 in the child: pass_fds cannot choose the number that the kernel's command line names
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", close_fds=False,
-                                env={"PATH": PATH, "HOME": state.folder, "LAB_DIR": state.folder},
+                                env={"PATH": PATH, "HOME": state.folder, "LAB_DIR": state.folder,
+                                     **xstate.environment(state.folder)},
                                 start_new_session=True, preexec_fn=lambda: os.dup2(agent_log.fileno(), AGENT_FD))
 
 
