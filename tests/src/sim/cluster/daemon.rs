@@ -196,7 +196,8 @@ impl Cluster {
         let Some(Job::Batch { op, ops, done }) = host.daemon.as_mut().and_then(|daemon| daemon.jobs.front_mut()) else {
             return Happening::Other;
         };
-        let tampered = host.kernel.is_tampered() || host.is_meddled;
+        // A region that breaks off is in the way of what is being written.
+        let tampered = host.kernel.is_tampered() || host.is_meddled || host.needs_restart;
         let (op, now_done) = (*op, ops.get(*done).cloned());
         *done += 1;
         let last = *done >= ops.len();

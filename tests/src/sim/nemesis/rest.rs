@@ -114,13 +114,17 @@ impl Run<'_> {
     }
 
     /// What the status of such a node asks for: its entry is not what it is configured with, or it was cut off, and another
-    /// kernel does not take that entry as long as it uses the one before; or its own kernel does not let go of an entry.
+    /// kernel does not take that entry as long as it uses the one before, or another node wants what it has; or its own kernel
+    /// does not let go of an entry.
     fn unmount_if_in_the_way(&mut self, node: u32) {
         let agreed = self.cluster.agent(node).and_then(Agent::agreed);
+        let is_taken =
+            |standing: &Standing| matches!(standing, Standing::Refused(Refusal::Taken { by, .. }) if by.0 == node);
         let is_in_the_way = |agreed: &Agreed| {
             let asked = |(member, refusal): &(Member, Refusal)| member.nodeid == node && may_stand(refusal);
             let is_not_taken = || agreed.refused.values().any(|(entry, ..)| entry.nodeid == node);
-            agreed.troubles.iter().any(asked) && (is_not_taken() || !agreed.misaligned.is_empty())
+            let keeps_out = || agreed.standing.values().any(is_taken);
+            agreed.troubles.iter().any(asked) && (is_not_taken() || keeps_out() || !agreed.misaligned.is_empty())
         };
         let is_busy = |agreed: &Agreed| {
             agreed.misaligned.iter().any(|(member, refusal)| member.nodeid == node && refusal.errno == Errno::EBUSY.0)
