@@ -49,9 +49,30 @@ pub(super) struct Told {
     /// The entry of the last vote, and whether it was pinned here when this node acted on it or answered.
     pub(super) voted: Option<(String, Option<bool>)>,
     /// Timers that rang in this second.
-    pub(super) rung: (u64, u32),
+    pub(super) rung: InOneSecond,
+    /// Messages that were said in it.
+    pub(super) said: InOneSecond,
     /// What was delivered last was said in its view.
     pub(super) is_of_view: bool,
+}
+
+/// How often something happened in the last second in which it did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InOneSecond {
+    second: u64,
+    count: usize,
+}
+
+impl InOneSecond {
+    fn add(&mut self, count: usize, now: Micros) {
+        let before = self.within(now);
+        *self = InOneSecond { second: now / super::SECOND, count: before + count };
+    }
+
+    /// In the present second.
+    pub(super) fn within(self, now: Micros) -> usize {
+        if self.second == now / super::SECOND { self.count } else { 0 }
+    }
 }
 
 impl Told {
@@ -83,12 +104,10 @@ impl Told {
             Event::KernelSeen(view) => self.kernel_seen(view),
             Event::Slept { .. } => (self.slept, self.unheard_since) = (self.is_open(), now),
             Event::Quiet => self.quiet = self.is_open(),
-            Event::TimerFired(_) => {
-                let second = now / super::SECOND;
-                self.rung = (second, if self.rung.0 == second { self.rung.1 + 1 } else { 1 });
-            }
+            Event::TimerFired(_) => self.rung.add(1, now),
             _ => {}
         }
+        self.said.add(record.effects.iter().filter(|effect| matches!(effect, Effect::Multicast(_))).count(), now);
     }
 
     /// Takes the effects, once they were looked at.
@@ -148,6 +167,7 @@ impl Told {
             version: self.version,
             saved: std::mem::take(&mut self.saved),
             rung: self.rung,
+            said: self.said,
             named: std::mem::take(&mut self.named),
             pinned: std::mem::take(&mut self.pinned),
             mounted: self.mounted,
