@@ -187,6 +187,38 @@ fn a_death_before_our_own_leave_waits_for_the_next_ring() {
     assert!(Bench::told(&recovers).contains(&"stop alpha".to_owned()), "{recovers:?}");
 }
 
+/// B35. Our corosync stood still: the others went and are back in one ring, and quorum never spoke of the one in between.
+#[test]
+fn who_was_away_alone_ends_and_kills_nobody_else() {
+    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
+    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
+    bench.step(1, Step::Started, join_of(1, 1));
+    for node in [2, 3] {
+        let members: Vec<u32> = (1..=node).collect();
+        bench.feed(Event::ViewChanged(ALPHA, view(&members, &[], &[(node, Reason::Join)])));
+        bench.feed(Event::Asked(CLIENT, Ok(Request::StopDone { name: name("alpha") })));
+        members
+            .iter()
+            .take(members.len() - 1)
+            .for_each(|by| _ = bench.step(*by, Step::Stopped, join_of(node, members.len())));
+        members.iter().for_each(|by| _ = bench.step(*by, Step::Started, join_of(node, members.len())));
+    }
+    assert_eq!(bench.wait(), None);
+    let (down, up) = ([(2, Reason::NodeDown), (3, Reason::NodeDown)], [(2, Reason::NodeUp), (3, Reason::NodeUp)]);
+    let mut seen = Vec::new();
+    for cpg in [ALPHA, CpgId::CONTROL] {
+        seen.extend(bench.feed(Event::ViewChanged(cpg, view(&[1], &down, &[]))));
+        seen.extend(bench.feed(Event::ViewChanged(cpg, view(&[1, 2, 3], &[], &up))));
+    }
+    let ring = RingId { representative: 1, seq: 8 };
+    seen.extend(bench.feed(Event::GroupRingChanged(ALPHA, ring)));
+    seen.extend(bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1), NodeId(2), NodeId(3)] }));
+    let killed: Vec<u32> =
+        seen.iter().filter_map(|it| if let Effect::Kill(node, _) = it { Some(node.0) } else { None }).collect();
+    assert_eq!(killed, [1], "{seen:?}");
+    assert!(seen.iter().any(|effect| matches!(effect, Effect::Exit(_))), "{seen:?}");
+}
+
 #[test]
 fn steps_of_a_replaced_change_do_not_come_back() {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);

@@ -19,6 +19,9 @@ pub(crate) struct Quorum {
     ring: RingId,
     last: Option<QuorumReport>,
     ever: bool,
+    /// Nodes that went since the last believed report.
+    #[serde(default)]
+    lost: BTreeSet<NodeId>,
 }
 
 impl Quorum {
@@ -50,6 +53,7 @@ impl Quorum {
             }
             gone.extend(&report.left);
             self.last = Some(report);
+            self.lost.clear();
         }
         self.ever |= self.is_quorate();
         gone
@@ -65,9 +69,18 @@ impl Quorum {
         self.last.as_ref().is_some_and(|report| report.quorate && report.ring == self.ring)
     }
 
-    /// Did the last ring that quorum spoke of have it?
+    /// The control CPG shows that this node went.
+    pub(crate) fn lose(&mut self, node: NodeId) {
+        self.lost.insert(node);
+    }
+
+    /// Did the last ring that quorum spoke of have it, and has not most of that ring gone since? A split that heals at once is
+    /// told in one go with its end, and quorum does not speak of it (deviation B35).
     pub(crate) fn had_quorum(&self) -> bool {
-        self.last.as_ref().is_some_and(|report| report.quorate)
+        self.last.as_ref().is_some_and(|report| {
+            let stayed = report.nodes.iter().filter(|node| !self.lost.contains(node)).count();
+            report.quorate && 2 * stayed >= report.nodes.len()
+        })
     }
 
     /// Was there quorum in any ring since the start?
@@ -107,6 +120,22 @@ mod tests {
         quorum.hear(report(true, 8, &[1]));
         assert_eq!(quorum.settle(), BTreeSet::from([NodeId(2)]));
         assert!(quorum.is_quorate());
+    }
+
+    #[test]
+    fn who_loses_most_of_a_ring_has_no_quorum_until_it_is_told_again() {
+        let mut quorum = Quorum::default();
+        quorum.ring_stands(ring(4));
+        quorum.hear(report(true, 4, &[1, 2, 3]));
+        quorum.settle();
+        quorum.lose(NodeId(1));
+        assert!(quorum.had_quorum());
+        quorum.lose(NodeId(2));
+        assert!(!quorum.had_quorum());
+        quorum.ring_stands(ring(8));
+        quorum.hear(report(true, 8, &[1, 2, 3]));
+        quorum.settle();
+        assert!(quorum.had_quorum());
     }
 
     #[test]

@@ -33,6 +33,9 @@ impl Machine {
         let came_up = change.joined.iter().filter(|(_, reason)| *reason == Reason::NodeUp);
         self.merging.extend(came_up.map(|(member, _)| member.node));
         for &(member, reason) in &failed {
+            if reason == Reason::NodeDown {
+                self.node.quorum.lose(member.node);
+            }
             self.open_recovery_set(member, reason, fx);
         }
         for (gone, _) in failed {
