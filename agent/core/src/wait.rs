@@ -82,10 +82,11 @@ const TWO_PROCESSES_FIX: &str = "two processes of one node, and o2cpgd of that n
     message shows it; see o2cpg status on that node";
 
 const UNANNOUNCED_FIX: &str = "see o2cpg status on those nodes; if they wait for this one in turn, it is a fault of corosync, met in 3.1.7: \
-    it has not told them that o2cpgd joined here; restart o2cpgd here if o2cpg can-stop says yes, else corosync on another node where it does";
+    it has not told them that o2cpgd joined here; restart o2cpgd here if o2cpg can-stop says yes, else corosync on another node where it does, \
+    or on one without mounts";
 
 const UNLISTED_FIX: &str = "a fault of corosync, met in 3.1.7: its lists differ between nodes, and are compared again when its ring \
-    changes; restart corosync on a node where o2cpg can-stop says yes";
+    changes; restart corosync on a node where o2cpg can-stop says yes, else on one without mounts: it costs legacy clients their groups";
 
 impl Wait {
     /// A stable word for scripts.
@@ -262,10 +263,8 @@ impl fmt::Display for Wait {
             Wait::Join => f.write_str("our own join of the group o2cpg"),
             Wait::QuorumRing => f.write_str("quorum's word on this ring"),
             Wait::Quorum { here, configured } => write!(f, "quorum: {here} of {configured} nodes are here"),
-            Wait::Hello { from } | Wait::AllHellos { from } => {
-                let named: Vec<String> = from.iter().map(|m| format!("node {} (pid {})", m.nodeid, m.pid)).collect();
-                write!(f, "the first message of {}", named.join(", "))
-            }
+            Wait::Hello { from } => write!(f, "the first message of {}", processes(from)),
+            Wait::AllHellos { from } => write!(f, "the first message of anybody else: {}", processes(from)),
             Wait::Unlisted { member } => write!(
                 f,
                 "corosync on this node to list node {} (pid {}), whose messages come",
@@ -323,6 +322,11 @@ impl fmt::Display for Wait {
             Wait::Pinned { pins } => write!(f, "the end of: {}", pins.join(", ")),
         }
     }
+}
+
+fn processes(members: &BTreeSet<Member>) -> String {
+    let named: Vec<String> = members.iter().map(|m| format!("node {} (pid {})", m.nodeid, m.pid)).collect();
+    named.join(", ")
 }
 
 #[cfg(test)]

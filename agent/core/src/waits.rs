@@ -205,3 +205,45 @@ fn same_cause(one: &Wait, other: &Wait) -> bool {
         _ => one.kind() == other.kind(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ClusterConfig, Connected, Reason, ViewChange};
+    use crate::ids::RingId;
+    use proto::peer::ViewTag;
+
+    const RING: RingId = RingId { nodeid: 1, seq: 8 };
+
+    fn member(nodeid: u32) -> Member {
+        Member { nodeid, pid: 100 + nodeid }
+    }
+
+    /// Node 1 in a ring of three, where corosync lists nodes 1 and 2.
+    fn without_3() -> Agent {
+        let mut agent = Agent::new();
+        agent.link.up = Some(Connected { member: member(1), nonce: 7 });
+        agent.config =
+            Some(ClusterConfig { cluster_name: "lab".into(), nodes: [].into(), token_ms: 1000, consensus_ms: 1200 });
+        agent.view = crate::view::View::of(member(1));
+        let joined = [1, 2].map(|node| (member(node), Reason::NodeUp));
+        agent.view.change(&ViewChange {
+            members: joined.iter().map(|(member, _)| *member).collect(),
+            left: vec![],
+            joined: joined.into(),
+        });
+        agent.view.ring_changed(RING, [1, 2, 3].map(NodeId).into());
+        agent.view.quorum_changed(RING, true);
+        agent
+    }
+
+    #[test]
+    fn who_speaks_unlisted_is_waited_for_before_those_who_are_silent() {
+        let mut agent = without_3();
+        let silent = Wait::Hello { from: [1, 2].map(member).into() };
+        assert_eq!(agent.ring_wait(), Some(silent));
+        let tag = ViewTag { ring: RING, members: [1, 2, 3].map(|node| (member(node), 0)).into() };
+        agent.view.hear(member(3), &tag);
+        assert_eq!(agent.ring_wait(), Some(Wait::Unlisted { member: member(3) }));
+    }
+}

@@ -199,6 +199,13 @@ impl Kernel {
         }
     }
 
+    /// Whether that has happened to this boot.
+    #[must_use]
+    pub fn has_broken_region(&self) -> bool {
+        let tree = self.tree().ok().flatten();
+        tree.is_some_and(|tree| tree.regions.values().any(configfs::Region::is_broken_off))
+    }
+
     /// umount and the ocfs2_hb_ctl that follows it. Returns the number it was mounted as.
     pub fn umount(&mut self) -> Option<NodeNum> {
         let number = self.mounted_as.take()?;

@@ -197,7 +197,7 @@ impl Cluster {
             return Happening::Other;
         };
         // A region that breaks off is in the way of what is being written.
-        let tampered = host.kernel.is_tampered() || host.is_meddled || host.needs_restart;
+        let tampered = host.kernel.is_tampered() || host.is_meddled || host.kernel.has_broken_region();
         let (op, now_done) = (*op, ops.get(*done).cloned());
         *done += 1;
         let last = *done >= ops.len();
