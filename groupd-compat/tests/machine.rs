@@ -1,88 +1,17 @@
 //! Fixes that no numbered case covers.
 
+mod bench;
 mod cluster;
 
+use bench::{ALPHA, Bench, CLIENT, alone_in_alpha, alpha, join_of, member, view};
 use cluster::{Cluster, level, name};
 use groupd_compat::cpg_message::{Message, Step, Version};
 use groupd_compat::event_id::{Cause, EventId};
-use groupd_compat::ids::{ClientId, CpgId, GlobalId, Member, NodeId, RingId, Tick};
+use groupd_compat::ids::{CpgId, GlobalId, Member, NodeId, RingId, Tick};
 use groupd_compat::machine::{
-    Access, Caller, Compat, Debt, Effect, Effects, Event, Machine, Notice, QuorumReport, Reason, Settings, ViewChange,
-    Wait,
+    Compat, Debt, Effect, Effects, Event, Machine, Notice, Reason, Settings, ViewChange, Wait,
 };
-use groupd_compat::names::{ClientKind, GroupKey};
 use groupd_compat::verbs::{Callback, Request, StartKind};
-
-/// One machine, fed by hand.
-struct Bench {
-    machine: Machine,
-    fx: Effects,
-}
-
-const CLIENT: ClientId = ClientId(1);
-const ALPHA: CpgId = CpgId(1);
-
-fn member(node: u32) -> Member {
-    Member { node: NodeId(node), pid: 100 + node }
-}
-
-fn view(members: &[u32], left: &[(u32, Reason)], joined: &[(u32, Reason)]) -> ViewChange {
-    let change = |list: &[(u32, Reason)]| list.iter().map(|&(node, why)| (member(node), why)).collect();
-    ViewChange { members: members.iter().map(|&n| member(n)).collect(), left: change(left), joined: change(joined) }
-}
-
-fn alpha() -> GroupKey {
-    GroupKey { level: level(1), name: name("alpha") }
-}
-
-impl Bench {
-    fn new(settings: Settings, nodes: &[u32]) -> Self {
-        let mut bench = Bench { machine: Machine::new(settings), fx: Effects::default() };
-        bench.feed(Event::Started);
-        bench.feed(Event::ViewChanged(CpgId::CONTROL, view(nodes, &[], &[(1, Reason::Join)])));
-        bench.quorum(4, nodes);
-        bench.ask_for_alpha();
-        bench
-    }
-
-    fn ask_for_alpha(&mut self) {
-        self.feed(Event::ClientCame(CLIENT, Caller { uid: 0, access: Access::Full }));
-        self.feed(Event::Asked(CLIENT, Ok(Request::Setup { kind: ClientKind::new(b"test"), level: level(1) })));
-        self.feed(Event::Asked(CLIENT, Ok(Request::Join { name: name("alpha") })));
-    }
-
-    fn quorum(&mut self, seq: u64, nodes: &[u32]) {
-        let (ring, nodes) = (RingId { representative: 1, seq }, nodes.iter().copied().map(NodeId).collect::<Vec<_>>());
-        self.feed(Event::QuorumChanged(QuorumReport { quorate: true, ring, nodes: nodes.clone(), left: vec![] }));
-        self.feed(Event::RingChanged { ring, nodes });
-    }
-
-    fn feed(&mut self, event: Event) -> Vec<Effect> {
-        self.machine.handle(Tick(0), event, &mut self.fx);
-        self.fx.drain().collect()
-    }
-
-    fn step(&mut self, from: u32, step: Step, id: EventId) -> Vec<Effect> {
-        let body = Ok(Message::Step { step, key: alpha(), global_id: GlobalId(0x10002), id });
-        self.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(from), body })
-    }
-
-    fn told(effects: &[Effect]) -> Vec<String> {
-        let told = effects.iter().filter_map(|effect| match effect {
-            Effect::Tell(_, callback) => Some(cluster::shown_callback(callback)),
-            _ => None,
-        });
-        told.collect()
-    }
-
-    fn wait(&self) -> Option<Wait> {
-        self.machine.status().groups[0].waits.clone()
-    }
-}
-
-fn join_of(node: u32, count: usize) -> EventId {
-    EventId::new(NodeId(node), count, Cause::Join)
-}
 
 #[test]
 fn a_wide_node_id_is_reported() {
@@ -96,127 +25,6 @@ fn a_wide_node_id_is_reported() {
 fn a_dump_is_asked_for_once() {
     let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1]);
     assert_eq!(bench.feed(Event::Asked(CLIENT, Ok(Request::Dump))), [Effect::Dump(CLIENT)]);
-}
-
-/// Node 1 alone in its group, node 2 about to join or dead.
-fn alone_in_alpha() -> Bench {
-    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2]);
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
-    bench.step(1, Step::Started, join_of(1, 1));
-    assert_eq!(bench.wait(), None);
-    bench
-}
-
-#[test]
-fn a_joiner_that_is_dead_already_is_not_begun() {
-    let mut bench = alone_in_alpha();
-    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1], &[(2, Reason::ProcDown)], &[])));
-    let late = bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    assert_eq!(Bench::told(&late), Vec::<String>::new());
-    assert_eq!(bench.wait(), Some(Wait::Control { node: NodeId(2) }));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[(2, Reason::ProcDown)], &[])));
-    assert_eq!(bench.wait(), None);
-}
-
-#[test]
-fn a_joiner_that_the_control_cpg_shows_late_is_begun_then() {
-    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1]);
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
-    bench.step(1, Step::Started, join_of(1, 1));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    assert_eq!(bench.wait(), Some(Wait::Control { node: NodeId(2) }));
-    let seen = bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    assert_eq!(Bench::told(&seen), ["stop alpha"]);
-}
-
-/// B33. A client is quicker than our own join of the control CPG, and so is the ring that it shows first.
-#[test]
-fn who_joins_before_we_have_seen_ourselves_join_is_not_dropped() {
-    let mut bench = Bench { machine: Machine::new(Settings::libgroup(NodeId(1))), fx: Effects::default() };
-    bench.feed(Event::Started);
-    bench.ask_for_alpha();
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    bench.quorum(4, &[1, 2]);
-    bench.feed(Event::ViewChanged(CpgId::CONTROL, view(&[1, 2], &[], &[(1, Reason::Join)])));
-    let finished = bench.step(1, Step::Started, join_of(1, 1));
-    assert_eq!(Bench::told(&finished), ["finish alpha 1", "stop alpha"]);
-}
-
-#[test]
-fn a_ring_that_the_control_cpg_is_still_to_show_is_waited_for_by_name() {
-    let mut bench = alone_in_alpha();
-    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
-    let held = bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    assert_eq!((Bench::told(&held), bench.wait()), (vec![], Some(Wait::ControlCpg)));
-    bench.quorum(8, &[1, 2]);
-    assert_eq!(bench.wait(), Some(Wait::Stopped { by: [NodeId(1)].into() }));
-}
-
-/// COMPAT, "Open": it could be a daemon whose coming and going the control CPG is still to show (B24).
-#[test]
-fn the_death_of_a_process_that_never_was_a_daemon_waits_for_the_ring() {
-    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1]);
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
-    bench.step(1, Step::Started, join_of(1, 1));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[(2, Reason::ProcDown)], &[])));
-    assert_eq!(bench.wait(), Some(Wait::Control { node: NodeId(2) }));
-    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
-    bench.quorum(8, &[1]);
-    assert_eq!(bench.wait(), None);
-}
-
-/// B34. The group shows the end of a process whose corosync begins anew under it, and then our own leave: no ring follows there.
-#[test]
-fn a_death_before_our_own_leave_waits_for_the_next_ring() {
-    let mut bench = alone_in_alpha();
-    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 4 }));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    bench.feed(Event::Asked(CLIENT, Ok(Request::StopDone { name: name("alpha") })));
-    bench.step(1, Step::Stopped, join_of(2, 2));
-    let taken_in = bench.wait();
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[(2, Reason::ProcDown)], &[])));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[], &[(1, Reason::Leave)], &[])));
-    bench.quorum(4, &[1, 2]);
-    assert_eq!(bench.machine.status().groups[0].waits, taken_in, "that ring was shown before");
-    bench.quorum(8, &[1, 2]);
-    let version = Version { node: NodeId(2), generation: 3, mode: 2, compat: 1, groups: 0 };
-    let body = Ok(Message::Version(version));
-    let recovers = bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(2), body });
-    assert!(Bench::told(&recovers).contains(&"stop alpha".to_owned()), "{recovers:?}");
-}
-
-/// B35. Our corosync stood still: the others went and are back in one ring, and quorum never spoke of the one in between.
-#[test]
-fn who_was_away_alone_ends_and_kills_nobody_else() {
-    let mut bench = Bench::new(Settings::libgroup(NodeId(1)), &[1, 2, 3]);
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
-    bench.step(1, Step::Started, join_of(1, 1));
-    for node in [2, 3] {
-        let members: Vec<u32> = (1..=node).collect();
-        bench.feed(Event::ViewChanged(ALPHA, view(&members, &[], &[(node, Reason::Join)])));
-        bench.feed(Event::Asked(CLIENT, Ok(Request::StopDone { name: name("alpha") })));
-        members
-            .iter()
-            .take(members.len() - 1)
-            .for_each(|by| _ = bench.step(*by, Step::Stopped, join_of(node, members.len())));
-        members.iter().for_each(|by| _ = bench.step(*by, Step::Started, join_of(node, members.len())));
-    }
-    assert_eq!(bench.wait(), None);
-    let (down, up) = ([(2, Reason::NodeDown), (3, Reason::NodeDown)], [(2, Reason::NodeUp), (3, Reason::NodeUp)]);
-    let mut seen = Vec::new();
-    for cpg in [ALPHA, CpgId::CONTROL] {
-        seen.extend(bench.feed(Event::ViewChanged(cpg, view(&[1], &down, &[]))));
-        seen.extend(bench.feed(Event::ViewChanged(cpg, view(&[1, 2, 3], &[], &up))));
-    }
-    let ring = RingId { representative: 1, seq: 8 };
-    seen.extend(bench.feed(Event::GroupRingChanged(ALPHA, ring)));
-    seen.extend(bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1), NodeId(2), NodeId(3)] }));
-    let killed: Vec<u32> =
-        seen.iter().filter_map(|it| if let Effect::Kill(node, _) = it { Some(node.0) } else { None }).collect();
-    assert_eq!(killed, [1], "{seen:?}");
-    assert!(seen.iter().any(|effect| matches!(effect, Effect::Exit(_))), "{seen:?}");
 }
 
 #[test]
@@ -269,25 +77,6 @@ fn a_join_while_pending_is_not_lost() {
     let body = Ok(Message::Version(version));
     let decided = bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(2), body });
     assert_eq!(Bench::told(&decided), ["setid alpha 65537", "start alpha 1 2 1 1"]);
-}
-
-/// What a group's CPG shows while the mode is pending counts as if it came when the mode is known: a join behind a ring stays
-/// behind it (B21).
-#[test]
-fn a_ring_while_pending_is_not_lost() {
-    let mut bench = Bench::new(Settings { compat: Compat::Detect, ..Settings::libgroup(NodeId(1)) }, &[1, 2]);
-    assert_eq!(bench.wait(), Some(Wait::Mode));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1], &[], &[(1, Reason::Join)])));
-    bench.feed(Event::GroupRingChanged(ALPHA, RingId { representative: 1, seq: 8 }));
-    bench.feed(Event::ViewChanged(ALPHA, view(&[1, 2], &[], &[(2, Reason::Join)])));
-    let version = Version { node: NodeId(2), generation: 3, mode: 2, compat: 1, groups: 0 };
-    let body = Ok(Message::Version(version));
-    bench.feed(Event::Delivered { cpg: CpgId::CONTROL, from: member(2), body });
-    let started = bench.step(1, Step::Started, join_of(1, 1));
-    assert_eq!((Bench::told(&started), bench.wait()), (vec!["finish alpha 1".to_owned()], Some(Wait::ControlCpg)));
-    let ring = RingId { representative: 1, seq: 8 };
-    let due = bench.feed(Event::RingChanged { ring, nodes: vec![NodeId(1), NodeId(2)] });
-    assert_eq!(Bench::told(&due), ["stop alpha"]);
 }
 
 /// In the mode that serves nobody nothing is waited for: its groups are only occupied (K14).
