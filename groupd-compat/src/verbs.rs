@@ -75,8 +75,8 @@ impl Request {
             b"leave" => Ok(Request::Leave { name: args.name()? }),
             b"stop_done" => Ok(Request::StopDone { name: args.name()? }),
             b"start_done" => {
-                let nr = atoi(args.at(2, "event_nr")?);
-                Ok(Request::StartDone { name: args.name()?, nr: EventNr(nr as u32) })
+                let nr = event_nr(args.at(2, "event_nr")?);
+                Ok(Request::StartDone { name: args.name()?, nr })
             }
             b"send" => decode_send(frame, &args),
             b"get_groups" => Ok(Request::GetGroups { max: atoi(args.at(1, "max")?) }),
@@ -160,19 +160,27 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Leading blanks, a sign, digits; anything else ends it and garbage is 0, as in C.
+/// As C's `atoi`, but what does not fit is the nearest that does: no long number is taken for a small one.
 fn atoi(bytes: &[u8]) -> i32 {
+    let value = decimal(bytes);
+    i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })
+}
+
+/// Clients keep it in an `int` and write it with its sign; [`Request::encode`] writes it without one.
+fn event_nr(bytes: &[u8]) -> EventNr {
+    EventNr(decimal(bytes) as u32)
+}
+
+/// Leading blanks, a sign, digits; anything else ends it and garbage is 0.
+fn decimal(bytes: &[u8]) -> i64 {
     let bytes = bytes.trim_ascii_start();
-    let (negative, digits) = match bytes.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, bytes),
+    let (sign, digits) = match bytes.split_first() {
+        Some((b'-', rest)) => (-1, rest),
+        Some((b'+', rest)) => (1, rest),
+        _ => (1, bytes),
     };
-    let value = digits
-        .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .fold(0i64, |sum, b| sum.saturating_mul(10).saturating_add(i64::from(b - b'0')));
-    i32::try_from(if negative { -value } else { value }).unwrap_or(if negative { i32::MIN } else { i32::MAX })
+    let digits = digits.iter().take_while(|b| b.is_ascii_digit()).map(|b| i64::from(b - b'0'));
+    digits.fold(0, |sum: i64, digit| sum.saturating_mul(10).saturating_add(sign * digit))
 }
 
 /// `word argument number number…`

@@ -57,6 +57,15 @@ fn numbers_are_read_as_atoi_reads_them() {
     assert_eq!(atoi(b""), 0);
     assert_eq!(atoi(b"99999999999999999999999"), i32::MAX);
     assert_eq!(atoi(b"-99999999999999999999999"), i32::MIN);
+    assert_eq!((atoi(b"- 3"), atoi(b"+-3")), (0, 0));
+}
+
+#[test]
+fn an_event_number_above_31_bits_is_answered_with_its_sign_or_without() {
+    for text in ["start_done a -1", "start_done a 4294967295"] {
+        let answer = Request::StartDone { name: name("a"), nr: EventNr(u32::MAX) };
+        assert_eq!(decode(text.as_bytes()), Ok(answer), "{text:?}");
+    }
 }
 
 #[test]
