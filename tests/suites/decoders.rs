@@ -1,7 +1,8 @@
 //! Bytes that nobody meant: every decoder of the two contracts has a verdict on them, and so has an agent in the middle of
 //! its life. The frozen bytes of `tests/wire` are what they are made from.
 //!
-//! `DECODINGS=100000000 cargo test --release -p cluster-tests --test decoders` goes on for longer.
+//! `FUZZ_FACTOR=500 cargo test --release -p cluster-tests --test decoders` tries five hundred times as much, and other
+//! bytes; `./x fuzz --minutes 60` goes on for an hour with each.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
@@ -14,6 +15,7 @@ use proto::control::{self, Ask, Condition, Request};
 use proto::handshake::Blocks;
 use proto::peer::Message;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::{env, fs};
 
@@ -22,8 +24,16 @@ const DECODINGS: u64 = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
 /// Events of one agent's life.
 const LIFE: u64 = 200;
 
-fn decodings() -> u64 {
-    env::var("DECODINGS").map_or(DECODINGS, |text| text.parse().unwrap())
+/// How much more than that.
+fn factor() -> u64 {
+    env::var("FUZZ_FACTOR").map_or(1, |text| text.parse().unwrap())
+}
+
+/// The same bytes in each run of `./x test`, others in one that searches; it says which.
+fn rng(seed: u64) -> Rng {
+    let seed = if factor() == 1 { seed } else { RandomState::new().hash_one(seed) };
+    println!("seed {seed}");
+    Rng::new(seed)
 }
 
 /// The frozen bytes, by file; `xx*N` stands for a byte many times.
@@ -68,9 +78,9 @@ fn bent(corpus: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
 
 #[test]
 fn every_decoder_has_a_verdict_on_bent_bytes() {
-    let (corpus, mut rng) = (corpus(), Rng::new(1));
+    let (corpus, mut rng) = (corpus(), rng(1));
     let (mut read, mut refused) = (0_u64, 0_u64);
-    for _ in 0..decodings() {
+    for _ in 0..DECODINGS * factor() {
         let bytes = bent(&corpus, &mut rng);
         match Message::decode(&bytes) {
             Ok(message) => {
@@ -134,9 +144,9 @@ fn any_event(agent: &Agent, corpus: &[Vec<u8>], rng: &mut Rng) -> Event {
 
 #[test]
 fn no_events_in_any_order_stop_an_agent() {
-    let (corpus, mut rng) = (corpus(), Rng::new(2));
+    let (corpus, mut rng) = (corpus(), rng(2));
     let (mut fx, mut effects) = (Effects::default(), 0);
-    for _ in 0..decodings() / LIFE / 10 {
+    for _ in 0..DECODINGS * factor() / LIFE / 10 {
         let mut agent = World::booted(3, Budget::default()).first_agent();
         for tick in 0..LIFE {
             let event = any_event(&agent, &corpus, &mut rng);
