@@ -8,6 +8,7 @@ mod codegen;
 mod coverage;
 mod demo;
 mod error;
+mod fuzz;
 mod lab;
 mod machine;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Args),
     /// Seeded faults on real corosync or real kernels, and what held: `./x chaos --minutes 10 --seed 1`
     Chaos(chaos::Args),
+    /// Generated input for decoders and machines, minutes of each: `./x fuzz --minutes 60 machine`
+    Fuzz(fuzz::Args),
     /// Clusters of namespaces or real kernels on this machine: `./x lab help`
     Lab(lab::Words),
     /// Makes a golden story of recordings: `./x story node2.jsonl node1.jsonl -o tests/golden/NN-name.txt`
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Story(args) => story::run(&args),
         Command::Coverage(args) => coverage::run(&args),
