@@ -34,7 +34,7 @@
 //! groups are joined again; what was queued, asked or known is gone, because it belonged to another incarnation.
 //!
 //! # Traps of corosync's libraries, the rule against each, and its test
-//! Tests without a module are in `tests/real.rs`, on real corosync.
+//! Tests without a module are in `tests/real`, on real corosync.
 //!
 //! | trap | rule | test |
 //! |---|---|---|
