@@ -15,7 +15,7 @@ mod cluster;
 mod life;
 
 use cluster::Cluster;
-use life::{HANG, Life, World};
+use life::{Also, HANG, Life, World};
 
 /// In each `cargo test`.
 const SEEDS: u64 = 4_000;
@@ -94,6 +94,12 @@ fn no_end_in_pieces_starts_who_should_not() {
 /// groupd begins anew in the same process, as under o2cpgd. To those who stood still the two look alike, and some hang (B32).
 #[test]
 fn no_beginning_anew_starts_who_should_not() {
-    assert_none(&live_all(World { anew: true, ..World::ours(0, false) }));
-    assert_few_hang(World { anew: true, ..World::ours(1, false) }, ONE_HANGS_ANEW_OF);
+    assert_none(&live_all(World { also: Also::Anew, ..World::ours(0, false) }));
+    assert_few_hang(World { also: Also::Anew, ..World::ours(1, false) }, ONE_HANGS_ANEW_OF);
+}
+
+/// A daemon's end is shown to one that stood still behind the failure of another node (B36).
+#[test]
+fn every_life_of_ends_in_another_order_ends_well() {
+    assert_none(&live_all(World { also: Also::Unheard, ..World::ours(0, false) }));
 }

@@ -77,6 +77,12 @@ impl Change {
         self.cause == cause && self.node == me
     }
 
+    /// Does this id name it? A failure of several goes by the name of each: who stood still is shown them in another order, and
+    /// names it after another one (deviation B36).
+    pub(crate) fn is_named(&self, id: EventId) -> bool {
+        self.id.is_same(id) || (id.cause() == Cause::Fail && self.failed.contains(&id.node()))
+    }
+
     /// Another node failed before this failure became current. A lower id takes over (kept, K3).
     pub(crate) fn extend(&mut self, node: NodeId, count: usize) {
         self.failed.push(node);

@@ -1,8 +1,8 @@
 //! A node fails while its groups are busy with another change.
 //!
-//! The failure never simply waits: what is current depends on an answer that the dead node cannot give. All
-//! members see the failure at the same place among the steps, because both come through the control CPG, so
-//! all take the same turn here.
+//! The failure never simply waits: what is current depends on an answer that the dead node cannot give. Members
+//! see the failure at the same place among the steps, because both come through the control CPG, and take the
+//! same turn here; of several failures who stood still may see another one first (deviation B36).
 
 use super::change::{Change, Owed};
 use super::effect::Effects;

@@ -77,10 +77,9 @@ impl Group {
         }
         // Only who waits to be taken in wants to know of others' recovery.
         let wait_to_join = change.is_own(Cause::Join, me) && change.phase == Phase::StopWait;
-        let id = change.id;
         let due = self.saved.take(|saved| match saved.step {
             Step::Recover => !wait_to_join,
-            Step::Stopped | Step::Started => saved.id.is_same(id),
+            Step::Stopped | Step::Started => change.is_named(saved.id),
         });
         for SavedStep { from, step, global_id, .. } in due {
             if step == Step::Recover {

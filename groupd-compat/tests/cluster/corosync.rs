@@ -156,15 +156,22 @@ impl Cluster {
                 let living = nodes.iter().map(|&n| self.member(n));
                 living.chain(ghosts).map(|member| (member, why)).collect::<Vec<_>>()
             };
-            let is_here = lost.iter().all(|node| side.contains(node)) && ghosts_lost.is_empty();
-            let why = if is_here { Reason::ProcDown } else { Reason::NodeDown };
-            let (left, joined) = (with(&lost, ghosts_lost, why), with(&found, ghosts_found.clone(), Reason::NodeUp));
+            let (here, away): (BTreeSet<u32>, BTreeSet<u32>) = lost.iter().partition(|node| side.contains(node));
+            let joined = with(&found, ghosts_found.clone(), Reason::NodeUp);
             let all = self.listed(&name, &members, side);
             let came = |member: &Member| found.contains(&member.node.0) || ghosts_found.contains(member);
-            let stayed = all.iter().copied().filter(|member| !came(member)).collect();
-            if !left.is_empty() {
-                let down = ViewChange { members: stayed, left, joined: vec![] };
-                self.queue_view(node, cpg, down, &(&members - &found));
+            let stayed: Vec<Member> = all.iter().copied().filter(|member| !came(member)).collect();
+            // Nodes that went come first; behind them processes that ended while this node stood still.
+            let steps = [
+                (with(&away, ghosts_lost, Reason::NodeDown), &here),
+                (with(&here, vec![], Reason::ProcDown), &BTreeSet::new()),
+            ];
+            for (left, still) in steps.into_iter().filter(|(left, _)| !left.is_empty()) {
+                let mut list = stayed.clone();
+                list.extend(still.iter().map(|&n| self.member(n)));
+                list.sort();
+                let down = ViewChange { members: list, left, joined: vec![] };
+                self.queue_view(node, cpg, down, &(&(&members - &found) | still));
             }
             if !joined.is_empty() {
                 let up = ViewChange { members: all, left: vec![], joined };

@@ -127,6 +127,17 @@ impl Cluster {
         self.daemon_ends(node, Reason::ProcDown);
     }
 
+    /// The daemon ends while `deaf` stands still: corosync does not show it that before the next ring, and there behind the
+    /// nodes that went. Source: corosync 3.1.7 under chaos.
+    pub fn kill_daemon_unheard(&mut self, node: u32, deaf: u32) {
+        self.log.push(format!("-- daemon {node} is killed, and node {deaf} stands still"));
+        let shown = self.daemons.get(&deaf).map(|it| (it.handles.clone(), it.arrivals.clone(), it.views.clone()));
+        self.daemon_ends(node, Reason::ProcDown);
+        if let (Some(daemon), Some(shown)) = (self.daemons.get_mut(&deaf), shown) {
+            (daemon.handles, daemon.arrivals, daemon.views) = shown;
+        }
+    }
+
     /// The daemon ends as the original may: leaves the control CPG although it has groups.
     pub fn daemon_leaves(&mut self, node: u32) {
         self.log.push(format!("-- daemon {node} ends in spite of its groups"));

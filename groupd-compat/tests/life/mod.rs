@@ -62,6 +62,16 @@ pub enum Originals {
     All,
 }
 
+/// What happens in some lives only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Also {
+    Nothing,
+    /// groupd begins anew in the same process.
+    Anew,
+    /// A daemon ends, and who stands still is shown that behind another failure.
+    Unheard,
+}
+
 /// What a life is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct World {
@@ -73,19 +83,19 @@ pub struct World {
     pub originals: Originals,
     /// Do nodes take what comes in an order of its own, so that lives of one plan can be compared?
     pub own_order: bool,
-    /// May groupd begin anew in the same process?
-    pub anew: bool,
+    /// What else may happen.
+    pub also: Also,
 }
 
 impl World {
     /// Of our daemons only.
     pub fn ours(mixed: u64, ragged: bool) -> Self {
-        World { mixed, ragged, plan: Plan::Any, originals: Originals::None, own_order: false, anew: false }
+        World { mixed, ragged, plan: Plan::Any, originals: Originals::None, own_order: false, also: Also::Nothing }
     }
 
     /// In corosync's order, the same for all choices of originals.
     pub fn of(plan: Plan, originals: Originals) -> Self {
-        World { mixed: 0, ragged: false, plan, originals, own_order: true, anew: false }
+        World { mixed: 0, ragged: false, plan, originals, own_order: true, also: Also::Nothing }
     }
 }
 
@@ -160,7 +170,7 @@ impl Life {
         let (node, at) = (self.node(), self.chance.below(3) as i64);
         let group = GROUPS[at as usize];
         let ghosts = u64::from(self.order.is_none()); // to an original they are the daemon that it knew
-        let deed = self.chance.below(42 + ghosts + u64::from(self.world.anew));
+        let deed = self.chance.below(42 + ghosts + u64::from(self.world.also != Also::Nothing));
         match (self.world.plan, deed) {
             (Plan::Quiet, 16..=18) => return self.die_in_quiet(node, deed == 18),
             (Plan::Quiet, 19..=24 | 40..) | (Plan::Deaths, 19..=21 | 40..) => return Ok(()),
@@ -195,7 +205,8 @@ impl Life {
             40 if self.is_up(node) => self.cluster.blink(node),
             41 => return self.die_alone(node),
             42 if self.is_up(node) => self.haunt(node),
-            43 if self.is_up(node) => self.cluster.begin_anew(node),
+            43 if self.is_up(node) && self.world.also == Also::Anew => self.cluster.begin_anew(node),
+            43 if self.is_up(node) => self.end_unheard(node),
             _ => {}
         }
         self.watch()
@@ -220,6 +231,16 @@ impl Life {
         let only = self.chance.below(2) == 0;
         names.retain(|name| name == b"groupd\0" || (!only && self.chance.below(2) == 0));
         self.cluster.haunt(node, &names);
+    }
+
+    /// The daemon ends while another node stands still, and a third one goes: one ring shows the second all of that.
+    fn end_unheard(&mut self, node: u32) {
+        let (deaf, other) = (self.node(), self.node());
+        let is_one_ring = self.cluster.sees(deaf, node) && self.cluster.sees(deaf, other);
+        if BTreeSet::from([node, deaf, other]).len() == 3 && is_one_ring && self.is_up(other) {
+            self.cluster.kill_daemon_unheard(node, deaf);
+            self.cluster.crash(other);
+        }
     }
 
     /// A node that is cut off loses clients, before or after that; node and clients come back.
