@@ -8,6 +8,9 @@ PROGRAM = "/lab/bin/o2cpgd"
 STOP_S = 10
 QUERY_S = 10
 
+# LSAN_OPTIONS is for programs with the compiler's sanitizer in them: leaks that are not ours.
+ENVIRONMENT = {"RUST_BACKTRACE": "1", "LSAN_OPTIONS": "suppressions=/lab/guest/leaks.supp"}
+
 # Where no kernel configfs exists, o2cpgd keeps the tree in a model of it.
 MODEL = ["--configfs-root", "/tmp/configfs", "--backend", "model"]
 
@@ -35,7 +38,7 @@ class Agent:
         is_uml = self.state.kind == "uml"
         argv = [PROGRAM, "--config", inside + "o2cpg.toml"] + ([] if is_uml else MODEL) + list(words)
         log = "/dev/ttyS0" if is_uml else inside + "agent.log"
-        return self.remote.spawn(node, argv, log, env={"RUST_BACKTRACE": "1"})
+        return self.remote.spawn(node, argv, log, env=ENVIRONMENT)
 
     def pid(self, node):
         """Of the running daemon, or None."""
