@@ -236,7 +236,7 @@ impl Agent {
             }
             Event::LegacyGroups(groups) => self.legacy = groups.into_iter().collect(),
             Event::LegacyRecovery(recovery) => self.legacy_recovery = Some(recovery),
-            Event::LegacyWaits(waits) => self.waits.legacy = waits,
+            Event::LegacyWaits(waits) => self.legacy_waits(waits, fx),
             Event::ControlDone(op, result) => self.control_done(op, result, fx),
             Event::LockspacesSeen(op, seen) => self.lockspaces_seen(op, seen, fx),
             Event::FenceEnded(node, result) => self.fence_ended(node, result, fx),

@@ -5,10 +5,12 @@
 //! order. So it says up to which ring it has seen everything, together with what it still recovers, and a death waits here
 //! until the service has seen the ring that we are in (docs/decisions/0008).
 //!
-//! Groups that stand still for long are only shown: nothing of ours waits for them, but for what is said above.
+//! Groups that stand still for long are only shown and told: nothing of ours waits for them, but for what is said above.
 
 use crate::agent::Agent;
+use crate::effect::Effects;
 use crate::ids::{NodeId, Tick};
+use crate::notice::Notice;
 use crate::wait::Wait;
 use proto::control::api;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,9 @@ pub struct LegacyRecovery {
 /// A legacy group that has stood still for too long, in the service's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegacyWait {
+    /// `LEVEL:NAME`; empty for the rest of many.
+    #[serde(default)]
+    pub group: String,
     /// Which group, and what for.
     pub text: String,
     /// Nodes that it is about.
@@ -41,6 +46,11 @@ pub struct LegacyWait {
 }
 
 impl LegacyWait {
+    /// Whether it is the same standstill, of which the others may have less to do by now.
+    fn is(&self, other: &LegacyWait) -> bool {
+        (&self.group, self.since) == (&other.group, other.since)
+    }
+
     /// As `status` shows it.
     pub(crate) fn api(&self, now: Tick) -> api::Wait {
         api::Wait {
@@ -54,6 +64,18 @@ impl LegacyWait {
 }
 
 impl Agent {
+    /// These stand still now: what is new of that is told, as other waits are.
+    pub(crate) fn legacy_waits(&mut self, waits: Vec<LegacyWait>, fx: &mut Effects) {
+        let before = std::mem::replace(&mut self.waits.legacy, waits);
+        let now = &self.waits.legacy;
+        for old in before.iter().filter(|old| !now.iter().any(|wait| wait.is(old))) {
+            fx.notice(Notice::WaitEnded { what: old.text.clone(), after_ms: self.now.since(old.since) });
+        }
+        for new in now.iter().filter(|new| !before.iter().any(|wait| wait.is(new))) {
+            fx.notice(Notice::WaitStarted { what: new.text.clone(), fix: new.fix.clone() });
+        }
+    }
+
     /// Whether the volumes may recover from this death, as far as legacy groups go.
     pub(crate) fn lower_levels_recovered(&self, node: NodeId) -> Result<(), Wait> {
         let Some(heard) = self.legacy_recovery.as_ref().filter(|_| self.legacy.iter().any(|group| is_lower(group)))
@@ -76,21 +98,40 @@ fn is_lower(group: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Effects, Event};
+    use crate::Event;
+    use crate::effect::Effect;
+
+    fn wait(text: &str) -> LegacyWait {
+        LegacyWait { group: "1:a".into(), text: text.into(), nodes: vec![2], since: Tick(5), fix: "f".into() }
+    }
 
     #[test]
     fn a_group_that_stands_still_is_a_wait_of_the_status_until_it_goes_on() {
         let mut agent = Agent::new();
-        let mut tell = |at, waits: &[&str]| {
-            let wait =
-                |text: &&str| LegacyWait { text: (*text).into(), nodes: vec![2], since: Tick(5), fix: "f".into() };
-            let event = Event::LegacyWaits(waits.iter().map(wait).collect());
-            agent.handle(Tick(at), event, &mut Effects::default());
+        let mut tell = |at, waits: Vec<LegacyWait>| {
+            agent.handle(Tick(at), Event::LegacyWaits(waits), &mut Effects::default());
             let legacy = agent.status().waits.into_iter().filter(|wait| wait.kind == "legacy-stands");
             legacy.map(|wait| (wait.text, wait.nodes, wait.since_ms, wait.fix)).collect::<Vec<_>>()
         };
-        assert_eq!(tell(20_005, &["1:a: x"]), [("1:a: x".to_owned(), vec![2], 20_000, "f".to_owned())]);
-        assert_eq!(tell(20_006, &[]), []);
+        assert_eq!(tell(20_005, vec![wait("1:a: x")]), [("1:a: x".to_owned(), vec![2], 20_000, "f".to_owned())]);
+        assert_eq!(tell(20_006, vec![]), []);
+    }
+
+    #[test]
+    fn a_standstill_is_told_once_and_so_is_its_end() {
+        let (mut agent, mut fx) = (Agent::new(), Effects::default());
+        let mut tell = |at, waits: Vec<LegacyWait>| {
+            agent.handle(Tick(at), Event::LegacyWaits(waits), &mut fx);
+            let effects = fx.drain().filter_map(|effect| match effect {
+                Effect::Notice(notice) => Some(notice),
+                _ => None,
+            });
+            effects.collect::<Vec<_>>()
+        };
+        let started = Notice::WaitStarted { what: "of nodes 1, 2".into(), fix: "f".into() };
+        assert_eq!(tell(20_000, vec![wait("of nodes 1, 2")]), [started]);
+        assert_eq!(tell(20_001, vec![wait("of node 2")]), [], "node 1 has answered");
+        assert_eq!(tell(30_005, vec![]), [Notice::WaitEnded { what: "of node 2".into(), after_ms: 30_000 }]);
     }
 
     #[test]

@@ -106,6 +106,7 @@ impl Waits {
         let since = long.first().map_or(Tick(0), |(_, standing)| standing.since);
         let named = long.into_iter().take(NAMED_MAX).map(|(key, standing)| standing.for_core(key));
         let rest = (more > 0).then(|| LegacyWait {
+            group: String::new(),
             text: format!("{more} legacy groups more"),
             nodes: Vec::new(),
             since,
@@ -137,6 +138,7 @@ impl Standing {
 
     fn for_core(&self, key: &GroupKey) -> LegacyWait {
         LegacyWait {
+            group: key.to_string(),
             text: format!("legacy group {key}: {}", self.told.what),
             nodes: self.told.nodes.clone(),
             since: self.since,

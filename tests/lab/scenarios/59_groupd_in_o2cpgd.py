@@ -1,4 +1,6 @@
 """o2cpgd serves groupd's clients beside its own work: their groups pin it, and a loss of corosync costs them only."""
+import json
+
 from o2lab import groupd, ocfs2
 from o2lab.scenario import Cluster, expect, expect_in
 
@@ -63,3 +65,10 @@ def a_client_withholds_its_answer(lab):
     groupd.answered(slow)
     for node in (1, 3):
         lab.wait_for(node, "o2cpg status --check", 10, "all is well again")
+        expect("events has its beginning and its end", ["wait_started", "wait_ended"], told_of(lab, node, said[node]))
+
+
+def told_of(lab, node, wait):
+    """Kinds of the events that speak of this wait."""
+    lines = map(json.loads, lab.run(node, "o2cpg -o jsonl events").splitlines())
+    return [line["kind"] for line in lines if line.get("what") == wait]
