@@ -94,7 +94,7 @@ fn obey(cluster: &mut Option<Cluster>, line: &str) {
         }
         "daemon" => cluster.start_daemon(number(0)),
         // kill-daemon 3, or so that node 2 is not shown it before the next ring: kill-daemon 3 unheard 2
-        "kill-daemon" if args.len() == 3 => cluster.kill_daemon_unheard(number(0), number(2)),
+        "kill-daemon" if args.get(1) == Some(&"unheard") => cluster.kill_daemon_unheard(number(0), number(2)),
         "kill-daemon" => cluster.kill_daemon(number(0)),
         "daemon-leaves" => cluster.daemon_leaves(number(0)),
         "sigterm" => cluster.sigterm(number(0)),

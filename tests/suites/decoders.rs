@@ -2,7 +2,7 @@
 //! its life. The frozen bytes of `tests/wire` are what they are made from.
 //!
 //! `FUZZ_FACTOR=500 cargo test --release -p cluster-tests --test decoders` tries five hundred times as much, and other
-//! bytes; `./x fuzz --minutes 60` goes on for an hour with each.
+//! bytes, with a seed that it prints; with that one in `FUZZ_SEED` it tries the same again. `./x fuzz --minutes 60`: an hour with each.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
@@ -29,9 +29,10 @@ fn factor() -> u64 {
     env::var("FUZZ_FACTOR").map_or(1, |text| text.parse().unwrap())
 }
 
-/// The same bytes in each run of `./x test`, others in one that searches; it says which.
+/// The same bytes in each run of `./x test`, others in one that searches; it says which, and takes them again.
 fn rng(seed: u64) -> Rng {
-    let seed = if factor() == 1 { seed } else { RandomState::new().hash_one(seed) };
+    let chosen = || if factor() == 1 { seed } else { RandomState::new().hash_one(seed) };
+    let seed = env::var("FUZZ_SEED").map_or_else(|_| chosen(), |text| text.parse().unwrap());
     println!("seed {seed}");
     Rng::new(seed)
 }

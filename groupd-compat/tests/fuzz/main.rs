@@ -15,6 +15,9 @@ mod decoders;
 mod lives;
 mod machine;
 mod recorded;
+#[allow(dead_code, unreachable_pub, reason = "shared with the replay of the same recordings")]
+#[path = "../replay/transcript.rs"]
+mod transcript;
 mod values;
 
 use proptest::prelude::ProptestConfig;

@@ -1,13 +1,12 @@
 //! What the original and its clients said (tests/vectors), bent a little: random bytes alone seldom get far into a decoder.
 
+use crate::transcript::{self, Line};
 use groupd_compat::frame::FRAME_LEN;
 use groupd_compat::records::RECORD_LEN;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde::Deserialize;
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
-use std::{collections::BTreeSet, fs};
 
 /// What was recorded, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,38 +18,19 @@ pub(crate) enum Kind {
     Message,
 }
 
-/// One line of a recording, as far as it is needed here.
-#[derive(Deserialize)]
-struct Line {
-    dir: String,
-    hex: String,
-    len: Option<usize>,
-}
-
-impl Line {
-    fn kind(&self) -> Option<Kind> {
-        match (self.dir.as_str(), self.len) {
-            ("c2d" | "d2c", Some(FRAME_LEN)) => Some(Kind::Frame),
-            ("d2c", Some(RECORD_LEN)) => Some(Kind::Record),
-            ("cpg_mcast" | "cpg_deliver", _) => Some(Kind::Message),
-            _ => None,
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let digits: Vec<u8> = self.hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
-        digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+fn kind(line: &Line) -> Option<Kind> {
+    match (line.dir.as_str(), line.len) {
+        ("c2d" | "d2c", Some(FRAME_LEN)) => Some(Kind::Frame),
+        ("d2c", Some(RECORD_LEN)) => Some(Kind::Record),
+        ("cpg_mcast" | "cpg_deliver", _) => Some(Kind::Message),
+        _ => None,
     }
 }
 
 /// Each different one, once.
 static RECORDED: LazyLock<BTreeSet<(Kind, Vec<u8>)>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let cases = paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
-    let texts: Vec<String> = cases.map(|path| fs::read_to_string(path).unwrap()).collect();
-    let lines = texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str::<Line>(line).unwrap());
-    lines.filter_map(|line| Some((line.kind()?, line.bytes()))).collect()
+    let lines = transcript::cases().into_iter().flat_map(|case| transcript::read(&case));
+    lines.filter_map(|line| Some((kind(&line)?, line.bytes()))).collect()
 });
 
 fn recorded(kind: Kind) -> Vec<&'static [u8]> {

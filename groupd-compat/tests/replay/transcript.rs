@@ -5,6 +5,7 @@ use groupd_compat::ids::NodeId;
 use groupd_compat::machine::Reason;
 use groupd_compat::records::{GroupRecord, RECORD_LEN};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// One line.
@@ -21,6 +22,13 @@ pub struct Line {
 
 pub fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+/// All that were recorded.
+pub fn cases() -> BTreeSet<String> {
+    let files = std::fs::read_dir(vectors()).expect("tests/vectors").map(|entry| entry.expect("a file").path());
+    let recordings = files.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    recordings.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
 }
 
 pub fn read(case: &str) -> Vec<Line> {

@@ -26,8 +26,8 @@ pub(crate) enum Error {
     NoLlvmTools { path: PathBuf },
     #[error("no suite is called {name:?}; there are: {known}")]
     UnknownSuite { name: String, known: String },
-    #[error("no generated test has one of these in its name: {names}; `./x fuzz` without names runs all")]
-    UnknownFuzz { names: String },
+    #[error("no generated test has {word:?} in its name; there are: {known}")]
+    UnknownFuzz { word: String, known: String },
     #[error("no benchmark is called {name:?}; there are: {known}")]
     UnknownBench { name: String, known: String },
 }

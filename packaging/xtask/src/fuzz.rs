@@ -36,13 +36,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     for program in built(&metadata)? {
         tests.extend(names(&program)?.into_iter().map(|name| (program.clone(), name)));
     }
-    if !args.names.is_empty() {
-        tests.retain(|(_, name)| args.names.iter().any(|word| name.contains(word)));
+    for word in &args.names {
+        if !tests.iter().any(|(_, name)| name.contains(word)) {
+            let known = tests.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::UnknownFuzz { word: word.clone(), known });
+        }
     }
-    if tests.is_empty() {
-        return Err(Error::UnknownFuzz { names: args.names.join(" ") });
-    }
-    for (program, name) in tests {
+    let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| name.contains(word));
+    for (program, name) in tests.into_iter().filter(|(_, name)| is_wanted(name)) {
         if !held(&program, &name, Duration::from_secs(60 * args.minutes), &logs)? {
             return Ok(ExitCode::FAILURE);
         }
@@ -78,7 +79,11 @@ fn held(program: &TestProgram, name: &str, time: Duration, logs: &Path) -> Resul
         end = run::to_file(command, &log, RUN_MAX)?;
         runs += 1;
     }
-    let verdict = if end == End::Success { "ok" } else { "FAILED" };
+    let verdict = match end {
+        End::Success => "ok",
+        End::Failure => "FAILED",
+        End::OverTime => "HANGS",
+    };
     let minutes = (used() - before).as_secs_f64() / 60.0;
     println!("{verdict:<8}{name:<70} {minutes:>6.1} min  {} times the cases of ./x test", runs * FACTOR);
     if end != End::Success {
