@@ -19,12 +19,12 @@ pub struct Runs {
     pub failures: Vec<(u64, Failure)>,
 }
 
-/// Runs the plans of these seeds; `done` is called after each.
+/// Runs the plans of these seeds; `done` is called after each, with what became of it.
 ///
 /// # Panics
 /// If a thread cannot be waited for.
 #[must_use]
-pub fn run(seeds: Range<u64>, plan: impl Fn(u64) -> Plan + Sync, done: impl Fn(u64) + Sync) -> Runs {
+pub fn run(seeds: Range<u64>, plan: impl Fn(u64) -> Plan + Sync, done: impl Fn(u64, Option<&Failure>) + Sync) -> Runs {
     let next = AtomicU64::new(seeds.start);
     let worker = || {
         let (mut runs, mut foundations) = (Runs::default(), Foundations::default());
@@ -34,12 +34,13 @@ pub fn run(seeds: Range<u64>, plan: impl Fn(u64) -> Plan + Sync, done: impl Fn(u
                 return runs;
             }
             let plan = plan(seed);
-            match if seed % PROVED_EVERY == 0 { plan.prove() } else { plan.run_on(&mut foundations) } {
+            let run = if seed % PROVED_EVERY == 0 { plan.prove() } else { plan.run_on(&mut foundations) };
+            done(seed, run.as_ref().err());
+            match run {
                 Ok(tally) => runs.tally += &tally,
                 Err(failure) if runs.failures.len() < FAILURES_MAX => runs.failures.push((seed, failure)),
                 Err(_) => {}
             }
-            done(seed);
         }
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);

@@ -25,7 +25,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn what_must_hold_holds_under_any_faults_and_then_all_comes_to_rest() {
     let first = number("SEED_FIRST", 1);
     let last = first + number("SEEDS", SEEDS);
-    let Runs { tally, failures } = seeds::run(first..last, Plan::of, |_| ());
+    let Runs { tally, failures } = seeds::run(first..last, Plan::of, |_, _| ());
     println!("{tally}");
     let seeds: Vec<u64> = failures.iter().map(|(seed, _)| *seed).take(LISTED_MAX).collect();
     let shown: Vec<String> =
@@ -42,7 +42,7 @@ fn what_must_hold_holds_under_any_faults_and_then_all_comes_to_rest() {
 #[test]
 fn brief_lives_hold_as_well() {
     let first = number("SEED_FIRST", 1);
-    let Runs { tally, failures } = seeds::run(first..first + SEEDS / 10, brief, |_| ());
+    let Runs { tally, failures } = seeds::run(first..first + SEEDS / 10, brief, |_, _| ());
     println!("brief: {tally}");
     let shown: Vec<String> =
         failures.iter().take(SHOWN_MAX).map(|(seed, failure)| show(*seed, &brief(*seed), failure)).collect();

@@ -1,4 +1,4 @@
-//! Seeds without end, and how many a second. A seed that fails is told at the end, which is then 1.
+//! Seeds without end, and how many a second. A seed that fails is told when it does, and at the end, which is then 1.
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
@@ -56,7 +56,10 @@ fn main() -> ExitCode {
     let runs = seeds::run(
         words.first..words.first + words.seeds,
         |seed| words.plan(seed),
-        |_| {
+        |seed, failure| {
+            if let Some(failure) = failure {
+                println!("seed {seed}: {failure}");
+            }
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             let turn = start.elapsed().as_secs() / SAID_EVERY_S;
             if said.fetch_max(turn, Ordering::Relaxed) < turn {
