@@ -258,6 +258,7 @@ impl Agent {
     /// What may follow from any event, in this order.
     fn advance(&mut self, fx: &mut Effects) {
         self.drive(fx);
+        self.come_again_if_not_let_in();
         self.say_hello_if_due(fx);
         self.work_if_due(fx);
         self.tell_volumes(fx);

@@ -270,6 +270,13 @@ impl Agent {
         kernel_refused || add_refused || agreed.misaligned.contains_key(&me)
     }
 
+    /// In for what we used when we said Hello, and let in by nobody: with nothing in use we come as a joiner.
+    pub(crate) fn come_again_if_not_let_in(&mut self) {
+        let (Some(agreed), Some(me), false) = (self.agreed.as_ref(), self.member(), self.admitted) else { return };
+        let is_in = agreed.quorate && agreed.standing.get(&me) == Some(&Standing::Established);
+        self.exchange.owed |= is_in && self.exchange.outstanding == 0 && !self.live().is_live();
+    }
+
     /// Says what we are, when it is owed, our kernel is at rest and quorum has spoken about this ring.
     pub(crate) fn say_hello_if_due(&mut self, fx: &mut Effects) {
         let due = self.exchange.owed
@@ -280,6 +287,7 @@ impl Agent {
         let (true, Some(config)) = (due, &self.config) else { return };
         let Some(hello) = self.hello(config) else { return };
         let Some(ring) = self.view.ring() else { return };
+        self.admitted &= hello.local; // who comes as a joiner is in again when all have let it in
         self.exchange.owed = false;
         self.exchange.outstanding += 1;
         self.exchange.told = hello.live;
