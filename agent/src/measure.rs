@@ -246,7 +246,13 @@ fn address(own: Ipv4Addr, id: u32) -> Ipv4Addr {
 fn config(own: Ipv4Addr) -> ClusterConfig {
     let node = |id| (NodeId(id), ConfiguredNode { name: Some(format!("n{id}")), address: Ok(address(own, id)) });
     let nodes = (1..=NODES).map(node).collect();
-    ClusterConfig { cluster_name: "bench".into(), nodes, token_ms: 1000, consensus_ms: 1200 }
+    ClusterConfig {
+        cluster_name: "bench".into(),
+        nodes,
+        token_ms: 1000,
+        consensus_ms: 1200,
+        ..ClusterConfig::default()
+    }
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -37,6 +37,7 @@ pub(crate) fn cluster_config(config: &Config, link: u8, names: &Names) -> Cluste
         nodes: config.nodes.iter().map(node).collect(),
         token_ms: ms(config.token_ms),
         consensus_ms: ms(config.consensus_ms),
+        lacks_quorum: config.quorum.provider.is_none(),
     }
 }
 
@@ -119,6 +120,18 @@ mod tests {
         let found = addresses(&config, 0, &names);
         assert_eq!(found[0], Ok([10, 0, 0, 1].into()));
         assert_eq!(found[2], Err("host name charlie is not resolved".into()));
+    }
+
+    #[test]
+    fn without_a_provider_there_is_no_quorum() {
+        assert!(cluster_config(&config(&[]), 0, &Names::new()).lacks_quorum);
+        let keys = cpg_glue::config::Keys::from([
+            ("runtime.config.totem.token".into(), "3000".into()),
+            ("runtime.config.totem.consensus".into(), "3600".into()),
+            ("quorum.provider".into(), "corosync_votequorum".into()),
+        ]);
+        let config = Config::from_keys(&keys, cpg_glue::NodeId(1)).unwrap();
+        assert!(!cluster_config(&config, 0, &Names::new()).lacks_quorum);
     }
 
     #[test]

@@ -152,6 +152,14 @@ pub fn compare(ours: &Blocks, theirs: &Blocks) -> Vec<Mismatch> {
     differing.map(|it| mismatch(it, ours, theirs)).collect()
 }
 
+/// What people should know to differ, although nobody is refused for it.
+pub fn differing(ours: &Blocks, theirs: &Blocks) -> Vec<Mismatch> {
+    let both = |it: &&Provider| ours.block(it.magic).is_some() && theirs.block(it.magic).is_some();
+    let shown = REGISTRY.iter().filter(|it| it.rule == Rule::Shown).filter(both);
+    let differing = shown.filter(|it| ours.block(it.magic) != theirs.block(it.magic));
+    differing.map(|it| mismatch(it, ours, theirs)).collect()
+}
+
 /// What we and all the others can do: the lowest of the newest versions, the features that everybody has.
 ///
 /// # Errors

@@ -404,5 +404,6 @@ fn config(nodes: impl Iterator<Item = u32>) -> ClusterConfig {
         nodes: nodes.map(|node| (NodeId(node), configured(node))).collect(),
         token_ms: 1_650,
         consensus_ms: 1_980,
+        lacks_quorum: false,
     }
 }

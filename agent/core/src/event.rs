@@ -171,6 +171,9 @@ pub struct ClusterConfig {
     pub token_ms: u32,
     /// Effective consensus time.
     pub consensus_ms: u32,
+    /// It has no quorum provider, and says of each part of a split that it is quorate.
+    #[serde(default)]
+    pub lacks_quorum: bool,
 }
 
 /// One node of corosync's nodelist.

@@ -15,6 +15,9 @@ pub const NUMBER_MAX: u32 = 254;
 /// The entry of `nodeid`. `fallback_name` is used where the nodelist has no name (corosync allows that).
 pub fn entry(config: &ClusterConfig, policy: &Policy, nodeid: NodeId, fallback_name: &str) -> Result<Entry, Refusal> {
     cluster_name(config)?;
+    if config.lacks_quorum {
+        return Err(Refusal::NoQuorumProvider);
+    }
     let node = config.nodes.get(&nodeid).ok_or(Refusal::NotInNodelist { nodeid })?;
     let number = number(policy, nodeid)?;
     let address = node.address.clone().map_err(|found| Refusal::NoIpv4 { nodeid, found })?;
@@ -91,6 +94,13 @@ mod tests {
         let config = config(&[(1, Some("a"), Err("fd00::1"))]);
         let refusal = entry(&config, &Policy::default(), NodeId(1), "h").unwrap_err();
         assert_eq!(refusal, Refusal::NoIpv4 { nodeid: NodeId(1), found: "fd00::1".into() });
+    }
+
+    #[test]
+    fn a_corosync_without_quorum_is_refused() {
+        let mut config = config(&[(1, Some("a"), Ok("10.0.0.1"))]);
+        config.lacks_quorum = true;
+        assert_eq!(entry(&config, &Policy::default(), NodeId(1), "h"), Err(Refusal::NoQuorumProvider));
     }
 
     #[test]

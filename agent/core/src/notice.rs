@@ -88,7 +88,7 @@ impl Notice {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Notice::Step { .. } | Notice::WaitEnded { .. } => Loudness::Debug,
+            Notice::Step { .. } => Loudness::Debug,
             Notice::CorosyncLost { .. }
             | Notice::Ghosts { .. }
             | Notice::Refused { .. }
@@ -110,6 +110,7 @@ impl Notice {
             | Notice::Ready
             | Notice::RefusalEnded { .. }
             | Notice::WaitStarted { .. }
+            | Notice::WaitEnded { .. }
             | Notice::StopAsked { .. }
             | Notice::PinChanged { .. }
             | Notice::Mounts { .. }

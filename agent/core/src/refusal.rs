@@ -25,6 +25,8 @@ pub enum Refusal {
     NodeName { name: String, rule: String },
     /// The kernel or ocfs2-tools would not take the cluster's name.
     ClusterName { name: String, rule: String },
+    /// corosync counts no votes.
+    NoQuorumProvider,
     /// A peer says of itself that it cannot have an entry.
     SaysUnfit(String),
     /// A value that must be equal on all nodes is not.
@@ -53,6 +55,10 @@ pub enum Refusal {
     LiveWithoutQuorum { mounts: u32 },
     /// The state file or the kernel tree could not be read.
     Unreadable(String),
+    /// A value that should be equal on all nodes is not. Nobody is kept out for it.
+    Differs { block: String, ours: String, theirs: String },
+    /// corosync lists a process of this node that is gone. Nobody of ours waits for it.
+    Ghost { pid: u32 },
 }
 
 impl Refusal {
@@ -67,6 +73,7 @@ impl Refusal {
             Refusal::SameNumber { .. } => "same-number",
             Refusal::NodeName { .. } => "node-name",
             Refusal::ClusterName { .. } => "cluster-name",
+            Refusal::NoQuorumProvider => "no-quorum-provider",
             Refusal::SaysUnfit(_) => "unfit",
             Refusal::Mismatch { .. } => "mismatch",
             Refusal::Handshake(_) => "handshake",
@@ -81,6 +88,8 @@ impl Refusal {
             Refusal::Unguarded { .. } => "unguarded",
             Refusal::LiveWithoutQuorum { .. } => "live-without-quorum",
             Refusal::Unreadable(_) => "unreadable",
+            Refusal::Differs { .. } => "differs",
+            Refusal::Ghost { .. } => "ghost",
         }
     }
 
@@ -92,6 +101,9 @@ impl Refusal {
                 "o2cb numbers are 0 to 254; without nodeid in the nodelist corosync makes one from the address".into()
             }
             Refusal::NoIpv4 { .. } => "the kernel's o2net connects over IPv4 only".into(),
+            Refusal::NoQuorumProvider => {
+                "without one it says of each part of a split that it is quorate: both would go on, and forget the other".into()
+            }
             Refusal::Mismatch { .. } => {
                 "peers compare these values when they connect; with a difference every mount hangs for 60 s and fails"
                     .into()
@@ -123,6 +135,14 @@ impl Refusal {
                 "the node was in the minority of a partition; the others may have recovered its journals".into()
             }
             Refusal::OtherCluster { .. } => "the kernel holds one cluster at a time".into(),
+            Refusal::Differs { .. } => {
+                "corosync.conf is not the same on both nodes, or one has not read it since it was changed; host names in it may resolve to other addresses there"
+                    .into()
+            }
+            Refusal::Ghost { .. } => {
+                "corosync before 3.1.8 may go on listing a process that has ended, if its node was lost and back while rings merged"
+                    .into()
+            }
             _ => String::new(),
         }
     }
@@ -149,6 +169,9 @@ impl Refusal {
             }
             Refusal::NodeName { .. } | Refusal::ClusterName { .. } => {
                 "choose another name in corosync.conf on all nodes".into()
+            }
+            Refusal::NoQuorumProvider => {
+                "add quorum { provider: corosync_votequorum } to /etc/corosync/corosync.conf on all nodes, unmount ocfs2, then restart corosync on all of them".into()
             }
             Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
             Refusal::Mismatch { block, .. } => {
@@ -183,6 +206,13 @@ impl Refusal {
             Refusal::Unguarded { .. } => "unmount and mount them on this node when they can be spared".into(),
             Refusal::LiveWithoutQuorum { .. } => "unmount its ocfs2 volumes, or restart the node".into(),
             Refusal::Unreadable(_) => "see the journal of o2cpgd; nothing was touched".into(),
+            Refusal::Differs { .. } => {
+                "compare /etc/corosync/corosync.conf and o2cpg.toml of both nodes, make them equal, then corosync-cfgtool -R".into()
+            }
+            Refusal::Ghost { .. } => {
+                "nothing here waits for it; a program that does goes on with the next ring: restart corosync on one node when it can be spared"
+                    .into()
+            }
         }
     }
 }
@@ -211,6 +241,7 @@ impl fmt::Display for Refusal {
             Refusal::SameAddress { address, other } => write!(f, "the nodelist gives {address} to node {other} too"),
             Refusal::SameNumber { number, other } => write!(f, "node {other} has o2cb number {number} too"),
             Refusal::NodeName { rule, .. } | Refusal::ClusterName { rule, .. } => f.write_str(rule),
+            Refusal::NoQuorumProvider => f.write_str("corosync has no quorum provider"),
             Refusal::SaysUnfit(text) => f.write_str(text),
             Refusal::Mismatch { block, ours, theirs } => {
                 write!(f, "{block} differs: the cluster has {ours}, this node {theirs}")
@@ -248,6 +279,8 @@ impl fmt::Display for Refusal {
                 write!(f, "it was cut off without quorum with {mounts} mounts, while others with mounts went on")
             }
             Refusal::Unreadable(text) => write!(f, "the state found at start cannot be read: {text}"),
+            Refusal::Differs { block, ours, theirs } => write!(f, "{block} differs: {ours} here, {theirs} there"),
+            Refusal::Ghost { pid } => write!(f, "corosync lists its pid {pid}, which is gone"),
         }
     }
 }

@@ -7,8 +7,9 @@ use crate::leave::Leaving;
 use crate::pins::Pin;
 use crate::refusal::Refusal;
 use crate::step::StepKind;
-use crate::table::Standing;
+use crate::table::{Agreed, Standing};
 use proto::control::api;
+use proto::handshake::{Blocks, Mismatch, differing};
 use proto::peer::{Entry, Hello};
 use std::collections::BTreeSet;
 
@@ -219,7 +220,19 @@ impl Agent {
         });
         let others = agreed.troubles.iter().filter(|(member, refusal)| !(own_word(refusal) && Some(*member) == me));
         let others = others.map(|(member, refusal)| trouble(member.nodeid, refusal));
-        own.chain(refused).chain(others).collect()
+        own.chain(refused).chain(others).chain(self.ghost_troubles()).chain(self.differences(agreed)).collect()
+    }
+
+    fn ghost_troubles(&self) -> impl Iterator<Item = api::Trouble> {
+        self.view.ghosts().into_iter().map(|ghost| trouble(ghost.nodeid, &Refusal::Ghost { pid: ghost.pid }))
+    }
+
+    /// What the others said in their Hello and we in ours: a change of the configuration is followed by a Hello.
+    fn differences(&self, agreed: &Agreed) -> Vec<api::Trouble> {
+        let Some(ours) = self.member().and_then(|me| agreed.hellos.get(&me)) else { return Vec::new() };
+        let others = agreed.hellos.iter().filter(|(_, theirs)| theirs.handshake != ours.handshake);
+        let found = others.flat_map(|(member, theirs)| differences(ours, theirs).map(|it| trouble(member.nodeid, &it)));
+        found.collect()
     }
 
     /// What this node knows about itself without asking anybody.
@@ -410,6 +423,13 @@ impl Agent {
     pub fn now(&self) -> Tick {
         self.now
     }
+}
+
+fn differences(ours: &Hello, theirs: &Hello) -> impl Iterator<Item = Refusal> + use<> {
+    let blocks = |hello: &Hello| Blocks::parse(&hello.handshake).ok();
+    let found = blocks(ours).zip(blocks(theirs)).map(|(ours, theirs)| differing(&ours, &theirs));
+    let refusal = |Mismatch { block, ours, theirs }| Refusal::Differs { block, ours, theirs };
+    found.into_iter().flatten().map(refusal)
 }
 
 /// Refusals that this node finds out about itself, and that the agreed verdict only repeats.

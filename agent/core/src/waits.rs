@@ -223,8 +223,13 @@ mod tests {
     fn without_3() -> Agent {
         let mut agent = Agent::new();
         agent.link.up = Some(Connected { member: member(1), nonce: 7 });
-        agent.config =
-            Some(ClusterConfig { cluster_name: "lab".into(), nodes: [].into(), token_ms: 1000, consensus_ms: 1200 });
+        agent.config = Some(ClusterConfig {
+            cluster_name: "lab".into(),
+            nodes: [].into(),
+            token_ms: 1000,
+            consensus_ms: 1200,
+            ..ClusterConfig::default()
+        });
         agent.view = crate::view::View::of(member(1));
         let joined = [1, 2].map(|node| (member(node), Reason::NodeUp));
         agent.view.change(&ViewChange {

@@ -27,7 +27,7 @@ pub(crate) fn tell(notice: &Notice) {
         Notice::RefusalEnded { node, what } => info!(%node, what, "no longer refused"),
         Notice::WaitStarted { what, fix } => info!(what, fix, "waiting"),
         Notice::WaitStill { what, for_s } => warn!(what, for_s, "still waiting"),
-        Notice::WaitEnded { what, after_ms } => debug!(what, after_ms, "no longer waiting"),
+        Notice::WaitEnded { what, after_ms } => info!(what, after_ms, "no longer waiting"),
         Notice::KernelRefused { what } => warn!(what, "a kernel refused"),
         Notice::Drift { what } => warn!(what, "the tree was changed by somebody else"),
         Notice::Dropped { from, why } => warn!(from, why, "message dropped"),

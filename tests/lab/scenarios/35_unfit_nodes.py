@@ -1,4 +1,4 @@
-"""A nodeid above 254, an address or a cluster name that kernels cannot take is refused with cause and fix."""
+"""A nodeid above 254, an address or a cluster name that kernels cannot take, and a corosync that counts no votes: refused with cause and fix."""
 from o2lab import ocfs2
 from o2lab.scenario import Cluster, expect, expect_in
 
@@ -19,14 +19,15 @@ BY_IPV6 = {"node.%d.ring0_addr" % node: "fd78:2::%d" % node for node in ocfs2.NO
 def run(lab):
     given = dict(lab.state.facts["conf"])
 
-    def anew(changes):
+    def anew(changes, counts_votes=True):
         """Everything from the start, on another corosync.conf."""
         lab.in_parallel(lambda node: lab.run(node, CLEAR), ocfs2.NODES)
         lab.corosync.change(None, dict(given, **changes))
         for node in ocfs2.NODES:
             lab.corosync.write(node)
         lab.in_parallel(lab.corosync.start, ocfs2.NODES)
-        lab.wait_members(3)
+        if counts_votes:
+            lab.wait_members(3)
 
     anew({"node.3.nodeid": "300"})
     a_large_nodeid_needs_a_number(lab)
@@ -37,6 +38,8 @@ def run(lab):
     for name, word in (("my-lab", "my-lab"), ("seventeen7letters", "16"), ("my lab", "my lab")):
         anew({"totem.cluster_name": name, **{"node.%d.ring0_addr" % n: "10.78.2.%d" % n for n in ocfs2.NODES}})
         all_are_refused(lab, "cluster-name", word)
+    anew({"quorum.provider": "", "totem.cluster_name": "lab"}, counts_votes=False)
+    all_are_refused(lab, "no-quorum-provider", "quorum provider")
 
 
 def a_large_nodeid_needs_a_number(lab):

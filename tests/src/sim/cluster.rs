@@ -118,6 +118,7 @@ impl Cluster {
             nodes: ids.iter().map(|id| (NodeId(*id), configured(*id))).collect(),
             token_ms: in_ms(timing.token),
             consensus_ms: in_ms(timing.consensus),
+            lacks_quorum: false,
         };
         Cluster {
             now: 0,
