@@ -63,6 +63,8 @@ pub(crate) struct Reading {
     number: u64,
     resolvers: Arc<()>,
     told: Option<ClusterConfig>,
+    /// The last answer for each host name in it.
+    known: Names,
     /// Some host name in it is not resolved: tried again with the next scan.
     unresolved: bool,
 }
@@ -201,8 +203,9 @@ impl Inputs {
 
     fn tell_config(&mut self, names: &Names) {
         self.read.unresolved = names.values().any(Result::is_err);
+        self.read.known = resolve::with_known(names, &self.read.known);
         let Some(config) = &self.read.config else { return };
-        let config = resolve::cluster_config(config, self.settings.borrow().in_force().link, names);
+        let config = resolve::cluster_config(config, self.settings.borrow().in_force().link, &self.read.known);
         self.pulse.set_token(config.token_ms);
         if self.read.told.as_ref() != Some(&config) {
             self.read.told = Some(config.clone());

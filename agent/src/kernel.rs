@@ -31,9 +31,9 @@ use model_dir::ModelDir;
 use mounts::Mounts;
 pub(crate) use watch::Watch;
 
-/// Jobs under way: the core has one batch in the kernel and one with the control device at a time, looks are put
-/// together, and two more for luck.
-const JOBS_MAX: usize = 5;
+/// Jobs that wait: the core has one batch in the kernel and one with the control device at a time, and looks are put
+/// together, those that are answered and those that only tell news.
+const JOBS_MAX: usize = 4;
 
 /// Which tree is worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,20 @@ enum Job {
 #[derive(Clone)]
 pub(crate) struct Kernel {
     jobs: SyncSender<Job>,
-    look_is_queued: Arc<AtomicBool>,
+    looks: Arc<Looks>,
+}
+
+/// Which looks wait in the queue.
+#[derive(Default)]
+struct Looks {
+    asked: AtomicBool,
+    unasked: AtomicBool,
+}
+
+impl Looks {
+    fn queued(&self, asked: bool) -> &AtomicBool {
+        if asked { &self.asked } else { &self.unasked }
+    }
 }
 
 impl Kernel {
@@ -120,11 +133,11 @@ impl Kernel {
         };
         let found = worker.look();
         let (jobs, received) = sync_channel(JOBS_MAX);
-        let look_is_queued = Arc::new(AtomicBool::new(false));
-        let queued = look_is_queued.clone();
+        let looks = Arc::new(Looks::default());
+        let queued = looks.clone();
         let thread = std::thread::Builder::new().name("o2cpgd-kernel".into());
         thread.spawn(move || worker.run(&received, &queued)).map_err(Error::Thread)?;
-        Ok((Kernel { jobs, look_is_queued }, found, watch))
+        Ok((Kernel { jobs, looks }, found, watch))
     }
 
     /// Hands a batch over. Its end is [`Event::KernelDone`].
@@ -147,10 +160,10 @@ impl Kernel {
         taken.expect("the core asks instead of doing something with the control device, and the thread lives on");
     }
 
-    /// Asks for a look; several are put together. Its end is [`Event::KernelSeen`].
+    /// Asks for a look; one that waits already sees what this one would. Its end is [`Event::KernelSeen`].
     pub(crate) fn look(&self, asked: bool) {
-        if asked || !self.look_is_queued.swap(true, Ordering::AcqRel) {
-            // A full queue ends in a report anyway.
+        if !self.looks.queued(asked).swap(true, Ordering::AcqRel) {
+            // Only a thread that has ended with the daemon does not take it.
             _ = self.jobs.try_send(Job::Look { asked });
         }
     }
@@ -205,7 +218,7 @@ struct Worker {
 
 impl Worker {
     /// Ends when the daemon has dropped its side of either queue.
-    fn run(&mut self, jobs: &Receiver<Job>, look_is_queued: &AtomicBool) {
+    fn run(&mut self, jobs: &Receiver<Job>, looks: &Looks) {
         while let Ok(job) = jobs.recv() {
             let event = match job {
                 Job::Apply(op, ops) => Some(Event::KernelDone(op, self.apply(ops))),
@@ -215,7 +228,7 @@ impl Worker {
                     Some(Event::LockspacesSeen(op, seen.collect()))
                 }
                 Job::Look { asked } => {
-                    look_is_queued.store(false, Ordering::Release);
+                    looks.queued(asked).store(false, Ordering::Release);
                     let before = self.last.clone();
                     let seen = self.look();
                     (asked || seen != before).then_some(Event::KernelSeen(seen))
@@ -279,9 +292,13 @@ mod tests {
     use configfs::{Errno, Op};
 
     fn start(folder: &std::path::Path) -> (Kernel, KernelView, mpsc::Receiver<Input>) {
+        start_slow(folder, Duration::ZERO)
+    }
+
+    fn start_slow(folder: &std::path::Path, delay: Duration) -> (Kernel, KernelView, mpsc::Receiver<Input>) {
         let (sender, receiver) = mpsc::channel(16);
         let choice = Choice::Model(folder.to_owned());
-        let (kernel, view, _) = Kernel::start(&choice, false, Duration::ZERO, sender).unwrap();
+        let (kernel, view, _) = Kernel::start(&choice, false, delay, sender).unwrap();
         (kernel, view, receiver)
     }
 
@@ -338,6 +355,19 @@ mod tests {
         kernel.look(true);
         assert_eq!(event(&mut inputs), Event::KernelSeen(view));
         assert!(inputs.try_recv().is_err());
+    }
+
+    #[test]
+    fn however_many_looks_are_asked_for_there_is_room_for_what_must_be_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kernel, _, mut inputs) = start_slow(dir.path(), Duration::from_millis(200));
+        kernel.apply(OpId(1), Ok(make("lab")));
+        (0..100).for_each(|_| kernel.look(true));
+        kernel.look(false);
+        kernel.control(OpId(2), vec![]);
+        assert!(matches!(event(&mut inputs), Event::KernelDone(OpId(1), _)));
+        assert!(matches!(event(&mut inputs), Event::KernelSeen(_)));
+        assert_eq!(event(&mut inputs), Event::ControlDone(OpId(2), Ok(())));
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub(crate) fn cluster_config(config: &Config, link: u8, names: &Names) -> Cluste
     }
 }
 
+/// A name server that does not answer takes nothing back: what it said last counts.
+pub(crate) fn with_known(names: &Names, known: &Names) -> Names {
+    let last = |name: &String| known.get(name).filter(|answer| answer.is_ok()).cloned();
+    let of_name = |(name, now): (&String, &Result<Ipv4Addr, String>)| {
+        (name.clone(), now.clone().or_else(|why| last(name).unwrap_or(Err(why))))
+    };
+    names.iter().map(of_name).collect()
+}
+
 fn address(text: &str, names: &Names) -> Result<Ipv4Addr, String> {
     match text.parse() {
         Ok(IpAddr::V4(address)) => Ok(address),
@@ -132,6 +141,17 @@ mod tests {
         ]);
         let config = Config::from_keys(&keys, cpg_glue::NodeId(1)).unwrap();
         assert!(!cluster_config(&config, 0, &Names::new()).lacks_quorum);
+    }
+
+    #[test]
+    fn an_answer_that_fails_to_come_takes_none_back() {
+        let (first, second) = (Ok([10, 0, 0, 1].into()), Ok([10, 0, 0, 9].into()));
+        let known = Names::from([("alpha".into(), first.clone()), ("gone".into(), first.clone())]);
+        let silent = Names::from([("alpha".into(), Err("no answer".into())), ("new".into(), Err("no answer".into()))]);
+        let held = with_known(&silent, &known);
+        assert_eq!(held, Names::from([("alpha".into(), first), ("new".into(), Err("no answer".into()))]));
+        let answer = Names::from([("alpha".into(), second.clone())]);
+        assert_eq!(with_known(&answer, &held), Names::from([("alpha".into(), second)]));
     }
 
     #[test]

@@ -440,11 +440,12 @@ impl Agent {
         }
     }
 
-    /// Whether corosync's nodelist still has this very node.
+    /// Whether corosync's nodelist still has this very node. An address that is not known, for a name server does not
+    /// answer, is not another one.
     pub(crate) fn is_configured(&self, entry: &Entry) -> bool {
         let node = self.config.as_ref().and_then(|config| config.nodes.get(&NodeId(entry.nodeid)));
         node.is_some_and(|node| {
-            node.address.as_ref() == Ok(&entry.address)
+            node.address.as_ref().map_or(true, |address| *address == entry.address)
                 && identity::number(&self.policy, NodeId(entry.nodeid)) == Ok(entry.number)
         })
     }

@@ -161,7 +161,7 @@ impl Refusal {
             ),
             Refusal::NoIpv4 { nodeid, .. } => {
                 format!(
-                    "give node {nodeid} an IPv4 ring address, or choose a link that has one: link = 1 in o2cpg.toml"
+                    "give node {nodeid} an IPv4 ring address, or choose a link that has one: link = 1 in o2cpg.toml; a host name is looked up again by itself"
                 )
             }
             Refusal::SameAddress { .. } | Refusal::SameNumber { .. } => {
