@@ -53,6 +53,10 @@ pub struct Agent {
     pub(crate) unheard: BTreeMap<NodeId, bool>,
     /// Nodes that died while they used volumes.
     pub(crate) deaths: BTreeMap<NodeId, Death>,
+    /// Fence programs that run on this node, and for which death, by its beginning and boot. Their end always comes,
+    /// whatever views come and go meanwhile.
+    #[serde(default)]
+    pub(crate) fencing: BTreeMap<NodeId, (Tick, Option<[u8; 16]>)>,
     /// Nodes that we have buried and that have not come back since.
     #[serde(default)]
     pub(crate) buried: BTreeSet<NodeId>,

@@ -49,8 +49,6 @@ pub struct Death {
     pub confirmed: Option<String>,
     /// It was told in this view.
     pub told: bool,
-    /// The fence program runs on this node. Its end always comes, whatever views come and go meanwhile.
-    pub fencing: bool,
     /// It may run again from here on.
     pub fence_from: Tick,
     /// Why the gate is still closed.
@@ -140,10 +138,13 @@ impl Agent {
             if !self.is_gate_open(death) {
                 if let Some(by) = death.confirmed.clone() {
                     self.tell_fenced(node, by, fx);
-                } else if self.policy.fence == Fence::Command && leads && !death.fencing && self.now >= death.fence_from
+                } else if self.policy.fence == Fence::Command
+                    && leads
+                    && !self.fencing.contains_key(&node)
+                    && self.now >= death.fence_from
                 {
+                    self.fencing.insert(node, (death.since, death.boot));
                     fx.push(Effect::Fence(node, name));
-                    self.deaths.entry(node).and_modify(|death| death.fencing = true);
                 }
                 continue;
             }
@@ -196,10 +197,13 @@ impl Agent {
         self.volumes_in_kernel().into_iter().filter(concerned).collect()
     }
 
+    /// The program may have done its work before the node came back and died again: then that death has a program of its
+    /// own to wait for.
     pub(crate) fn fence_ended(&mut self, node: NodeId, result: Result<(), String>, fx: &mut Effects) {
         let now = self.now;
-        let Some(death) = self.deaths.get_mut(&node) else { return };
-        death.fencing = false;
+        let meant = self.fencing.remove(&node);
+        let is_meant = |death: &&mut Death| meant == Some((death.since, death.boot));
+        let Some(death) = self.deaths.get_mut(&node).filter(is_meant) else { return };
         match result {
             Ok(()) => death.confirmed = Some("the fence program".into()),
             Err(why) => {
@@ -314,6 +318,41 @@ impl Agent {
                 fx.push(Effect::KillNode(node, format!("its o2cpgd is gone for {} s", grace / 1000)));
             }
         }
-        self.timers.set_unless_running(Timer::Grace, grace, fx);
+        let left = self.absent_since.values().map(|since| grace.saturating_sub(now.since(*since)));
+        self.timers.set_unless_running(Timer::Grace, left.filter(|left| *left > 0).min().unwrap_or(grace), fx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEAD: NodeId = NodeId(3);
+
+    /// A fence program runs for the death of this boot.
+    fn fencing(boot: u8) -> Agent {
+        let mut agent = Agent::new();
+        agent.deaths.insert(DEAD, Death { boot: Some([boot; 16]), ..Death::default() });
+        agent.fencing.insert(DEAD, (Tick(0), Some([boot; 16])));
+        agent
+    }
+
+    #[test]
+    fn the_end_of_the_fence_program_confirms_the_death_it_was_run_for() {
+        let mut agent = fencing(1);
+        agent.fence_ended(DEAD, Ok(()), &mut Effects::default());
+        assert!(agent.deaths[&DEAD].confirmed.is_some() && agent.fencing.is_empty());
+    }
+
+    #[test]
+    fn and_not_that_of_what_the_node_was_later() {
+        let mut agent = fencing(1);
+        agent.deaths.insert(DEAD, Death { boot: Some([2; 16]), ..Death::default() });
+        agent.fence_ended(DEAD, Ok(()), &mut Effects::default());
+        assert!(agent.deaths[&DEAD].confirmed.is_none() && agent.fencing.is_empty());
+        let mut agent = fencing(1);
+        agent.deaths.insert(DEAD, Death { since: Tick(9), boot: Some([1; 16]), ..Death::default() });
+        agent.fence_ended(DEAD, Err("too late".into()), &mut Effects::default());
+        assert!(agent.deaths[&DEAD].why.is_empty());
     }
 }

@@ -214,6 +214,7 @@ impl Agent {
             let Some(agreed) = self.agreed.as_mut() else { return };
             let Some(kind) = next.or_else(|| agreed.next()) else {
                 self.retry_if_refused(fx);
+                self.forget_tries();
                 return;
             };
             self.exchange.round += u32::from(!planted!(RoundsAreOne));
@@ -259,6 +260,16 @@ impl Agent {
         if agreed.proposer() == Some(me) && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
             self.timers.set(Timer::ProposeAgain, backoff_ms(self.tries.propose), fx);
             self.tries.propose += 1;
+        }
+    }
+
+    /// What is refused after all was done is tried again as soon as the first time.
+    fn forget_tries(&mut self) {
+        if self.tries.hello > 0 && !self.is_concerned() {
+            self.tries.hello = 0;
+        }
+        if self.tries.propose > 0 && self.agreed.as_ref().is_some_and(|agreed| agreed.kept.is_empty()) {
+            self.tries.propose = 0;
         }
     }
 

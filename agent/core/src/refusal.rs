@@ -159,9 +159,12 @@ impl Refusal {
             Refusal::NumberTooLarge { nodeid } => format!(
                 "give the node a nodeid from 1 to 254 in corosync.conf, or map it in o2cpg.toml on all nodes: [numbers] {nodeid} = 7"
             ),
+            Refusal::NoIpv4 { found, .. } if found.starts_with("host name") => {
+                "see to it that the name resolves to an IPv4 address on all nodes (/etc/hosts, DNS); it is looked up again by itself".into()
+            }
             Refusal::NoIpv4 { nodeid, .. } => {
                 format!(
-                    "give node {nodeid} an IPv4 ring address, or choose a link that has one: link = 1 in o2cpg.toml; a host name is looked up again by itself"
+                    "give node {nodeid} an IPv4 ring address, or choose a link that has one: link = 1 in o2cpg.toml"
                 )
             }
             Refusal::SameAddress { .. } | Refusal::SameNumber { .. } => {

@@ -10,6 +10,7 @@ use crate::pins::Pin;
 use crate::table::Agreed;
 use crate::timers::{REMINDER_FIRST_MS, REMINDER_MS, Timer};
 use crate::wait::Wait;
+use proto::peer::VolumeId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -193,17 +194,47 @@ fn note_change_waits(agreed: &Agreed, waits: &mut Vec<Wait>) {
 
 /// Whether these are one wait whose details have changed.
 fn same_cause(one: &Wait, other: &Wait) -> bool {
-    match (one, other) {
-        (Wait::AddRefused { entry: a, .. }, Wait::AddRefused { entry: b, .. })
-        | (Wait::Held { entry: a, .. }, Wait::Held { entry: b, .. })
-        | (Wait::Answers { step: a, .. }, Wait::Answers { step: b, .. }) => a == b,
-        (Wait::Misaligned { node: a, .. }, Wait::Misaligned { node: b, .. })
-        | (Wait::HeartbeatEnds { node: a, .. }, Wait::HeartbeatEnds { node: b, .. })
-        | (Wait::Outsider { node: a, .. }, Wait::Outsider { node: b, .. })
-        | (Wait::DlmWord { node: a, .. }, Wait::DlmWord { node: b, .. })
-        | (Wait::Absent { node: a, .. }, Wait::Absent { node: b, .. }) => a == b,
-        _ => one.kind() == other.kind(),
-    }
+    cause(one) == cause(other)
+}
+
+/// What a wait is about: its kind, and which node, volume, entry or step. Another one of these is another wait, which
+/// begins by itself and is told by itself.
+fn cause(wait: &Wait) -> (&'static str, Option<NodeId>, Option<VolumeId>, &str) {
+    let (node, volume, name) = match wait {
+        Wait::AddRefused { entry, .. } | Wait::Held { entry, .. } => (None, None, entry.as_str()),
+        Wait::Answers { step, .. } => (None, None, step.as_str()),
+        Wait::Misaligned { node, .. }
+        | Wait::HeartbeatEnds { node, .. }
+        | Wait::Outsider { node, .. }
+        | Wait::DlmWord { node, .. }
+        | Wait::Absent { node, .. }
+        | Wait::Fence { node, .. }
+        | Wait::LegacyGroup { node, .. }
+        | Wait::LegacyService { node }
+        | Wait::Buries { node, .. } => (Some(*node), None, ""),
+        Wait::MountAfterHello { volume, node } | Wait::MountAfterDeath { volume, node } => {
+            (Some(*node), Some(*volume), "")
+        }
+        Wait::MountJoins { volume } | Wait::MountDecides { volume } | Wait::Dlm { volume, .. } => {
+            (None, Some(*volume), "")
+        }
+        Wait::Corosync { .. }
+        | Wait::CorosyncStuck { .. }
+        | Wait::Config
+        | Wait::Join
+        | Wait::QuorumRing
+        | Wait::Quorum { .. }
+        | Wait::Hello { .. }
+        | Wait::AllHellos { .. }
+        | Wait::Unlisted { .. }
+        | Wait::Kernel { .. }
+        | Wait::Control { .. }
+        | Wait::Deserted { .. }
+        | Wait::Deaf
+        | Wait::Probe
+        | Wait::Pinned { .. } => (None, None, ""),
+    };
+    (wait.kind(), node, volume, name)
 }
 
 #[cfg(test)]
@@ -240,6 +271,15 @@ mod tests {
         agent.view.ring_changed(RING, [1, 2, 3].map(NodeId).into());
         agent.view.quorum_changed(RING, true);
         agent
+    }
+
+    #[test]
+    fn the_same_wait_for_another_node_is_another_wait() {
+        let fence = |node| Wait::Fence { node: NodeId(node), why: String::new() };
+        assert!(same_cause(&fence(3), &Wait::Fence { node: NodeId(3), why: "the program failed".into() }));
+        assert!(!same_cause(&fence(3), &fence(4)));
+        let mount = |volume| Wait::MountJoins { volume: VolumeId([volume; 16]) };
+        assert!(same_cause(&mount(1), &mount(1)) && !same_cause(&mount(1), &mount(2)));
     }
 
     #[test]
