@@ -17,8 +17,8 @@ pub struct Live {
     pending: BTreeMap<String, Pending>,
     /// The first reading of cmap belongs to the start.
     cmap_was_read: bool,
-    /// Why the section of corosync.conf is not taken.
-    cmap_refused: Option<String>,
+    /// The section of corosync.conf that is not taken, and why.
+    cmap_refused: Option<(Layer, String)>,
 }
 
 /// A value that is not taken yet.
@@ -71,20 +71,31 @@ impl Live {
             text: text.clone(),
             origin: Origin::Cmap(key.clone()),
         };
-        let before = std::mem::replace(&mut self.cmap, own.iter().map(given).collect());
         let first = !std::mem::replace(&mut self.cmap_was_read, true);
-        let changed = self.take(is_local && !first, first);
-        self.cmap_refused = changed.as_ref().err().map(ToString::to_string);
-        if changed.is_err() {
-            self.cmap = before;
+        self.take_cmap(own.iter().map(given).collect(), is_local && !first, first)
+    }
+
+    fn take_cmap(&mut self, section: Layer, is_local: bool, starting: bool) -> Result<Changed, Error> {
+        let before = std::mem::replace(&mut self.cmap, section);
+        let changed = self.take(is_local, starting);
+        self.cmap_refused = None;
+        if let Err(error) = &changed {
+            let refused = std::mem::replace(&mut self.cmap, before);
+            self.cmap_refused = Some((refused, error.to_string()));
         }
         changed
     }
 
-    /// Reads the file again. A file with a mistake is not taken.
+    /// Reads the file again. A file with a mistake is not taken. A section of corosync.conf that lacked something may have
+    /// it now.
     pub fn file_again(&mut self, is_local: bool) -> Result<Changed, Error> {
         let file = from_file(self.path.as_deref())?;
         let before = std::mem::replace(&mut self.file, file);
+        if let Some((section, _)) = self.cmap_refused.clone() {
+            if let Ok(changed) = self.take_cmap(section, is_local, false) {
+                return Ok(changed);
+            }
+        }
         let changed = self.take(is_local, false);
         if changed.is_err() {
             self.file = before;
@@ -119,8 +130,11 @@ impl Live {
         let mut values = wanted.clone();
         let mut pending = BTreeMap::new();
         let held = self.in_force.values.keys().chain(wanted.keys());
-        for key in held.filter(|key| self.text(key) != wanted.get(*key).map(|(text, _)| text.as_str())) {
-            let Some(why) = why_not_now(key, is_local, starting) else { continue };
+        let differs = |key: &str| self.text(key) != wanted.get(key).map(|(text, _)| text.as_str());
+        for key in held.filter(|key| differs(key)) {
+            let beside = waits_with(key).filter(|other| differs(other));
+            let reasons = [Some(key.as_str()), beside].into_iter().flatten();
+            let Some(why) = reasons.filter_map(|key| why_not_now(key, is_local, starting)).next() else { continue };
             let (text, origin) = wanted.get(key).cloned().unwrap_or_else(|| ("(not set)".into(), Origin::Default));
             pending.insert(key.clone(), Pending { text, origin, why });
             match self.in_force.values.get(key) {
@@ -155,7 +169,7 @@ impl Live {
             origin: Origin::Default.to_string(),
             pending: waits(key),
         });
-        let refused = self.cmap_refused.iter().map(|why| api::config::Setting {
+        let refused = self.cmap_refused.iter().map(|(_, why)| api::config::Setting {
             key: "o2cpg".into(),
             value: String::new(),
             origin: "corosync.conf".into(),
@@ -164,6 +178,11 @@ impl Live {
         let settings = self.in_force.values.iter().map(setting).chain(unset).chain(refused).collect();
         api::Config { schema: "o2cpg.config/1".into(), settings }
     }
+}
+
+/// What makes sense only beside another setting is taken when that one is.
+fn waits_with(key: &str) -> Option<&'static str> {
+    (key == "fence_command").then_some("fence")
 }
 
 fn why_not_now(key: &str, is_local: bool, starting: bool) -> Option<&'static str> {
@@ -243,6 +262,31 @@ mod tests {
         assert!(error.to_string().contains("did you mean \"o2cb.port\"?"), "{error}");
         assert_eq!(live.in_force().policy.port, 7001);
         assert!(shown(&live, "o2cpg").2.contains("o2cb.prot"));
+    }
+
+    #[test]
+    fn a_section_that_lacked_something_is_taken_when_the_file_has_it() {
+        let (dir, mut live) = live("");
+        live.cmap_read(&own(&[("fence", "command")]), false).expect_err("no program");
+        assert!(shown(&live, "o2cpg").2.contains("fence_command"));
+        std::fs::write(dir.path().join("o2cpg.toml"), "fence_command = \"/sbin/fence\"\n").unwrap();
+        assert!(live.file_again(false).unwrap().policy);
+        assert_eq!(shown(&live, "fence").0, "command");
+        assert!(live.show().settings.iter().all(|it| it.key != "o2cpg"));
+    }
+
+    #[test]
+    fn a_fence_that_has_to_stay_keeps_its_program() {
+        let (dir, mut live) = live("fence = \"command\"\nfence_command = \"/sbin/fence\"\n");
+        live.cmap_read(&own(&[]), false).unwrap();
+        std::fs::write(dir.path().join("o2cpg.toml"), "").unwrap();
+        assert_eq!(live.file_again(true).unwrap(), Changed::default());
+        for (key, value) in [("fence", "command"), ("fence_command", "/sbin/fence")] {
+            let (shown, _, pending) = shown(&live, key);
+            assert!(shown == value && pending.contains("this node is in the table"), "{key}: {shown}, {pending}");
+        }
+        assert!(live.reconsider(false).policy);
+        assert_eq!(shown(&live, "fence").0, "none");
     }
 
     #[test]
