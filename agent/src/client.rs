@@ -161,9 +161,8 @@ impl Conversation {
             desk.events.last()
         };
         let mut list = desk.events.after(seen);
-        list.gap &= !all;
         loop {
-            seen = list.events.last().map_or(seen, |line| line.id);
+            seen = list.events.last().map_or_else(|| desk.events.last(), |line| line.id);
             self.send(Answer::Events(list)).await?;
             if !follow {
                 return Ok(());

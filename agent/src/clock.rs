@@ -2,7 +2,7 @@
 
 use agent_core::ids::Tick;
 use nix::time::{ClockId, clock_gettime};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// CLOCK_BOOTTIME in milliseconds: it never goes back, and counts while the machine is suspended.
 pub(crate) fn now() -> Tick {
@@ -13,8 +13,17 @@ pub(crate) fn now() -> Tick {
 
 /// The wall clock as RFC 3339 in UTC with milliseconds, for people. `2026-11-22T05:14:09.113Z`.
 pub(crate) fn wall_text() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = since_1970();
     rfc3339(since.as_secs(), since.subsec_millis())
+}
+
+/// The same in milliseconds since 1970; 1 at least.
+pub(crate) fn wall_ms() -> u64 {
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX / 2).max(1)
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn rfc3339(secs: u64, millis: u32) -> String {

@@ -6,6 +6,7 @@
 
 pub(crate) mod cpg_list;
 
+use crate::clock;
 use crate::events::Events;
 use crate::inputs::Input;
 use crate::recorder::Recorder;
@@ -46,7 +47,7 @@ impl Desk {
         inputs: mpsc::Sender<Input>,
     ) -> Desk {
         Desk {
-            events: Events::default(),
+            events: Events::new(clock::wall_ms()),
             settings,
             level,
             recorder,
