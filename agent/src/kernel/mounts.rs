@@ -4,16 +4,18 @@ use super::Choice;
 use crate::mountinfo::{Ocfs2Mount, ocfs2_mounts};
 use crate::superblock;
 use agent_core::event::Mount;
+use nix::sys::stat::{major, minor};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use tracing::debug;
 
 /// Reads mountinfo and remembers the ids of what is mounted: a superblock is read once for each mount of a device.
 pub(super) struct Mounts {
     mountinfo: PathBuf,
-    ids: BTreeMap<(String, PathBuf), Option<String>>,
+    ids: BTreeMap<(String, PathBuf), String>,
 }
 
 impl Mounts {
@@ -39,19 +41,27 @@ impl Mounts {
 
     fn with_id(&mut self, mount: Ocfs2Mount) -> Mount {
         let key = (mount.number, mount.device);
-        let uuid = match self.ids.get(&key) {
-            Some(uuid) => uuid.clone(),
-            None => {
-                let uuid = File::open(&key.1).and_then(superblock::uuid);
-                let uuid =
-                    uuid.map_err(|error| debug!(device = %key.1.display(), %error, "no volume id")).ok().flatten();
-                self.ids.insert(key.clone(), uuid.clone());
-                uuid
-            }
-        };
         let number = key.0.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        if !self.ids.contains_key(&key) {
+            match volume_id(&key.1, number) {
+                Ok(uuid) => self.ids.extend(uuid.map(|uuid| (key.clone(), uuid))),
+                Err(error) => debug!(device = %key.1.display(), %error, "no volume id"),
+            }
+        }
+        let uuid = self.ids.get(&key).cloned();
         Mount { device: key.1.display().to_string(), path: mount.path.display().to_string(), uuid, number }
     }
+}
+
+/// The path may lead to another disk by now: a device that has not the number of the mount is not asked.
+fn volume_id(path: &Path, number: Option<(u64, u64)>) -> io::Result<Option<String>> {
+    let device = File::open(path)?;
+    let found = device.metadata()?;
+    let has = (major(found.rdev()), minor(found.rdev()));
+    if found.file_type().is_block_device() && number.is_some_and(|number| has != number) {
+        return Err(io::Error::other(format!("it has number {}:{} by now", has.0, has.1)));
+    }
+    superblock::uuid(device)
 }
 
 #[cfg(test)]
