@@ -30,6 +30,10 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(now: Tick) -> Service {
+        // What it keeps for us is not for the programs that we start.
+        if let Err(error) = sd_notify::listen_fds_with_names(false) {
+            debug!(%error, "what the service manager keeps for us is not as it says");
+        }
         let mut usec = 0;
         let watched = sd_notify::watchdog_enabled(false, &mut usec);
         Service {
