@@ -207,7 +207,7 @@ impl Machine {
         }
         if let Some(group) = self.groups.get(&cpg) {
             fx.notice(Notice::JoinFailed { group: group.key.clone() });
-            self.forget(cpg); // no zombie that refuses to be joined again (deviation Q14)
+            self.succeed(cpg, fx); // no zombie that refuses to be joined again (deviation Q14)
         }
     }
 

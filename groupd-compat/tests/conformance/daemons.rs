@@ -162,6 +162,16 @@ fn conformance_49_control_messages_that_crashed_every_daemon() {
 }
 
 #[test]
+fn conformance_53_and_the_next_client_of_its_name_is_not_forgotten_with_it() {
+    let mut cluster = Cluster::new(1);
+    cluster.join(1, 1, "a");
+    cluster.client_dies(1, 1);
+    cluster.join(1, 1, "a");
+    cluster.inject(1, Event::JoinFailed(CpgId(1)));
+    assert_eq!(cluster.daemons[&1].machine.records(9).len(), 1, "it has been tried for the second");
+}
+
+#[test]
 fn conformance_53_a_join_that_fails_leaves_nothing() {
     let mut cluster = Cluster::new(1);
     cluster.join(1, 1, "a");
