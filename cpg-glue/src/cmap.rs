@@ -1,8 +1,8 @@
 //! libcmap: the configuration map, read whole and watched. Through rust-corosync.
 //!
-//! Of the crate only iteration is used: its `get` refuses every string of more than 15 bytes (it offers corosync 16
-//! bytes of a 256-byte buffer). Its iterator ends without a word on any error, so a read counts only when two in a row
-//! are equal; a value that is not UTF-8 ends it too, which [`Config`](crate::Config) notices in the nodelist only.
+//! Of the crate iteration is used: its `get` refuses every string of more than 15 bytes (it offers corosync 16 bytes of a
+//! 256-byte buffer) and serves numbers only. Its iterator ends without a word on any error, so a read counts only when two in
+//! a row are equal. A value that is not UTF-8 ends it too, and hides every node behind it: so each nodeid is asked for.
 
 use std::os::fd::RawFd;
 
@@ -23,6 +23,11 @@ const WATCHED_PREFIXES: [&str; 6] =
 const READS_MAX: u32 = 8;
 /// Keys of one prefix: 128 nodes with 8 links, a name and a number are 1280.
 const KEYS_MAX: usize = 4096;
+/// Positions of the nodelist, without gaps: corosync numbers them anew at each reload.
+const NODES_MAX: usize = 1024;
+
+/// No such key.
+const NOT_EXIST: Code = Code(12);
 
 /// One connection to the map. A clone is the same connection and does not keep it open.
 #[derive(Clone)]
@@ -75,7 +80,23 @@ impl Cmap {
                 keys.insert(entry.key_name().to_owned(), text(entry.data()));
             }
         }
+        self.misses_no_node(&keys, progress)?;
         Ok(keys)
+    }
+
+    /// Whether every node that there is was read. To take one for removed that has only a name in another character set
+    /// would cost its entry in the kernels.
+    fn misses_no_node(&self, keys: &Keys, progress: &Progress) -> Result<(), ReadError> {
+        for position in 0..NODES_MAX {
+            let key = format!("nodelist.node.{position}.nodeid");
+            match progress.call(Call::CmapGet, || cmap::get(&self.0, &key).map_err(Code::from)) {
+                Ok(_) if keys.contains_key(&key) => {}
+                Ok(_) => return Err(ReadError::Content(Unreadable::Missing(key))),
+                Err(why) if why.code == NOT_EXIST => return Ok(()),
+                Err(why) => return Err(ReadError::Corosync(why)),
+            }
+        }
+        Ok(())
     }
 }
 

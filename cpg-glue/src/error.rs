@@ -29,6 +29,7 @@ pub enum Call {
     CmapInitialize,
     CmapTrackAdd,
     CmapIterate,
+    CmapGet,
     CmapDispatch,
 }
 
@@ -55,6 +56,7 @@ impl Call {
             Self::CmapInitialize => "cmap_initialize_map",
             Self::CmapTrackAdd => "cmap_track_add",
             Self::CmapIterate => "cmap_iter_next",
+            Self::CmapGet => "cmap_get",
             Self::CmapDispatch => "cmap_dispatch",
         }
     }

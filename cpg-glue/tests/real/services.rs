@@ -53,6 +53,25 @@ fn kill_node_ends_its_corosync_and_an_unknown_node_is_refused() {
 }
 
 #[test]
+fn a_name_that_is_not_utf_8_hides_no_node() {
+    let Some(lab) = Lab::up(1) else { return };
+    let mut program = lab.nodes[0].program();
+    config(&mut program, "the first config", |_| true);
+    let conf = corosync_conf(3, "").replace("name: n2", "name: n?").into_bytes();
+    lab.nodes[0].configure(conf.into_iter().map(|byte| if byte == b'?' { 0xfc } else { byte }).collect::<Vec<_>>());
+    assert!(lab.nodes[0].run(&["corosync-cfgtool", "-R"]).status.success());
+    let why = program.expect("ConfigUnreadable", |event| match event {
+        Event::ConfigUnreadable { why, .. } => Some(why.clone()),
+        _ => None,
+    });
+    assert!(why.starts_with("nodelist.node.1.nodeid is missing"), "{why}");
+
+    lab.nodes[0].configure(corosync_conf(3, ""));
+    assert!(lab.nodes[0].run(&["corosync-cfgtool", "-R"]).status.success());
+    config(&mut program, "the mended config", |config| config.nodes.len() == 3);
+}
+
+#[test]
 fn a_reload_and_a_key_set_at_run_time_are_told_whole() {
     let Some(lab) = Lab::up(1) else { return };
     let mut program = lab.nodes[0].program();
@@ -62,7 +81,7 @@ fn a_reload_and_a_key_set_at_run_time_are_told_whole() {
     assert!(first.own.is_empty());
 
     let conf = corosync_conf(2, "  stack: o2cb\n  node {\n    a_name_longer_than_fifteen_bytes: yes\n  }\n");
-    lab.nodes[0].configure(&conf.replace("token: 1000", "token: 1500"));
+    lab.nodes[0].configure(conf.replace("token: 1000", "token: 1500"));
     assert!(lab.nodes[0].run(&["corosync-cfgtool", "-R"]).status.success());
     let second = config(&mut program, "the reloaded config", |config| config.token_ms == 1500);
     assert_eq!(second.nodes.len(), 2, "never half a reload");

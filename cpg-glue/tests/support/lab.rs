@@ -146,18 +146,18 @@ impl Node {
         );
         let node = Self { nodeid, holder, corosync: None };
         node.sh(&format!("ip addr add 10.77.0.{nodeid}/24 dev eth0; ip link set eth0 up"));
-        node.configure(&corosync_conf(count, ""));
+        node.configure(corosync_conf(count, ""));
         node
     }
 
     /// Writes corosync.conf.
-    pub(crate) fn configure(&self, conf: &str) {
+    pub(crate) fn configure(&self, conf: impl AsRef<[u8]>) {
         let mut cat = self
             .command(&["sh", "-c", "cat > /etc/corosync/corosync.conf"])
             .stdin(Stdio::piped())
             .spawn()
             .expect("nsenter runs");
-        cat.stdin.take().expect("it is piped").write_all(conf.as_bytes()).expect("the node takes it");
+        cat.stdin.take().expect("it is piped").write_all(conf.as_ref()).expect("the node takes it");
         assert!(cat.wait().expect("it ends").success());
     }
 
