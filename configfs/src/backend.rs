@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Errno;
 use crate::attributes::{Attributes, FenceMethod, HeartbeatMode};
 use crate::error::Error;
 use crate::name::{NodeName, RegionName};
@@ -73,9 +74,20 @@ fn read_back(backend: &dyn Backend, path: &str, value: String) -> Result<(), Err
     if reads == value { Ok(()) } else { Err(Error::NotKept { path: backend.locate(path), value, reads }) }
 }
 
+/// What goes away while the tree is read, a region at its unmount, is not looked for again more often than this.
+const READS_MAX: u32 = 4;
+
 /// Reads everything; `None` if there is no cluster. The kernel allows one cluster: of several, which only a plain
 /// directory can have, it is an error to choose.
+///
+/// A tree has no snapshot: what was listed may be gone before it is read. Then all is read again.
 pub fn read_tree(backend: &dyn Backend) -> Result<Option<Tree>, Error> {
+    let is_gone = |read: &Result<_, Error>| read.as_ref().is_err_and(|error| error.errno() == Some(Errno::ENOENT.0));
+    let again = (1..READS_MAX).map(|_| read_once(backend)).find(|read| !is_gone(read));
+    again.unwrap_or_else(|| read_once(backend))
+}
+
+fn read_once(backend: &dyn Backend) -> Result<Option<Tree>, Error> {
     let names = backend.list("")?;
     match names.as_slice() {
         [] => Ok(None),
