@@ -130,7 +130,9 @@ impl Kernel {
         let mut have = self.tree().cloned();
         // Attributes are stored before the first entry.
         let anew = self.attribute_drift(&wish.attributes).is_some();
-        for (node, entry) in self.nodes().filter_map(|node| Some((node, self.ours(node)?))) {
+        let mut held: Vec<(&Node, &Entry)> = self.nodes().filter_map(|node| Some((node, self.ours(node)?))).collect();
+        held.sort_by_key(|(node, _)| !node.local); // where a mount has just begun the kernel refuses it, and nothing was touched
+        for (node, entry) in held {
             let unwanted = in_the_way(entry, &wanted) && !node.local;
             if unwanted || wish.exactly && (anew || !wanted.contains(&entry)) {
                 ops.extend(have.as_ref().map_or_else(Vec::new, |tree| configfs::removal(tree, node.num)));
@@ -237,15 +239,15 @@ pub struct Wish {
     pub name: ClusterName,
     /// To be written before the first entry.
     pub attributes: Attributes,
-    /// Which entry is this host.
-    pub own: Option<u8>,
+    /// Whose entry is this host's: its nodeid. Settings may give it the number of another node meanwhile.
+    pub own: Option<u32>,
     /// Of our own entries none but these: what we held when we were last in may be out of date.
     pub exactly: bool,
 }
 
 impl Wish {
     fn cluster(&self, entries: &[&Entry]) -> Result<Cluster, Invalid> {
-        let nodes = entries.iter().map(|entry| node(entry, self.own == Some(entry.number)));
+        let nodes = entries.iter().map(|entry| node(entry, self.own == Some(entry.nodeid)));
         Cluster::new(self.name.clone(), self.attributes, nodes.collect::<Result<Vec<Node>, Invalid>>()?)
     }
 }
@@ -262,7 +264,7 @@ pub fn node(entry: &Entry, local: bool) -> Result<Node, Invalid> {
 }
 
 /// An entry whose number was never stored reads number 0. Where we know that one of ours was to get another number,
-/// it is half made.
+/// it is half made; and where it is the one of ours that has number 0, it is not, whatever else reads 0 beside it.
 pub(crate) fn with_half_made(mut tree: Tree, written: &BTreeSet<Entry>) -> Tree {
     let unnumbered = |node: &Node| {
         let numbered = |entry: &Entry| Entry { number: 0, ..entry.clone() };
@@ -274,7 +276,18 @@ pub(crate) fn with_half_made(mut tree: Tree, written: &BTreeSet<Entry>) -> Tree 
             tree.incomplete.insert(node.name, found);
         }
     }
+    let zero = tree.incomplete.iter().find_map(|(name, found)| of_number_zero(name, found, written));
+    if let Some(node) = zero.filter(|_| !tree.nodes.contains_key(&NodeNum::ZERO)) {
+        tree.incomplete.remove(&node.name);
+        tree.nodes.insert(NodeNum::ZERO, node);
+    }
     tree
+}
+
+fn of_number_zero(name: &NodeName, found: &Incomplete, written: &BTreeSet<Entry>) -> Option<Node> {
+    let (address, port) = found.address.zip(found.port)?;
+    let node = Node { name: name.clone(), num: NodeNum::ZERO, address, port, local: false };
+    written.iter().any(|entry| same(entry, &node)).then_some(node)
 }
 
 /// Whether the kernel's entry is this one; it knows no nodeids.
@@ -288,4 +301,72 @@ pub(crate) fn same(entry: &Entry, node: &Node) -> bool {
 /// Whether this entry is not wanted as it is, while something wanted cannot stand beside it.
 fn in_the_way(held: &Entry, wanted: &[&Entry]) -> bool {
     !wanted.contains(&held) && wanted.iter().any(|entry| clash(entry, held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::peer::Version;
+    use std::collections::BTreeMap;
+
+    fn entry(nodeid: u32, number: u8) -> Entry {
+        Entry { nodeid, number, name: format!("n{nodeid}"), address: [10, 0, 0, nodeid as u8].into(), port: 7777 }
+    }
+
+    fn table(entries: &[Entry]) -> Table {
+        let version = Version { step: 1, ring: proto::peer::RingId { nodeid: 1, seq: 4 } };
+        Table { version, entries: entries.iter().map(|entry| (entry.number, entry.clone())).collect() }
+    }
+
+    fn wish(own: u32) -> Wish {
+        let attributes = crate::policy::Policy::default().attributes;
+        Wish { name: ClusterName::new("lab").unwrap(), attributes, own: Some(own), exactly: true }
+    }
+
+    fn tree(nodes: &[Node]) -> Tree {
+        Tree {
+            name: "lab".into(),
+            attributes: wish(1).attributes,
+            nodes: nodes.iter().map(|node| (node.num, node.clone())).collect(),
+            incomplete: BTreeMap::new(),
+            regions: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_own_entry_is_that_of_the_nodeid_whoever_has_the_number() {
+        let kernel = Kernel { tree: Some(Ok(None)), ..Kernel::default() };
+        let ops = kernel.install(&wish(2), &table(&[entry(1, 1), entry(4, 2), entry(2, 4)]), &[]).unwrap();
+        let local: Vec<&Node> = ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::SetLocal { node, .. } => Some(node),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(local.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["n2"]);
+    }
+
+    #[test]
+    fn what_makes_room_takes_the_local_entry_first() {
+        let ours = [entry(1, 1), entry(2, 2), entry(3, 3)];
+        let nodes = ours.each_ref().map(|it| node(it, it.nodeid == 3).unwrap());
+        let kernel = Kernel { tree: Some(Ok(Some(tree(&nodes)))), written: ours.clone().into(), ..Kernel::default() };
+        let other = Wish { attributes: Attributes { idle_timeout_ms: 31_000, ..wish(3).attributes }, ..wish(3) };
+        let ops = kernel.install(&other, &table(&ours), &[]).unwrap();
+        assert!(matches!(&ops[0], Op::RemoveNode { entry: configfs::Entry::Complete(node), .. } if node.local));
+    }
+
+    #[test]
+    fn a_half_made_entry_does_not_make_number_zero_one_of_them() {
+        let (zero, five) = (entry(300, 0), entry(5, 5));
+        let found = |entry: &Entry| {
+            let node = node(entry, false).unwrap();
+            (node.name, Incomplete { address: Some(node.address), port: Some(node.port) })
+        };
+        let both = Tree { incomplete: [found(&zero), found(&five)].into(), ..tree(&[]) };
+        let tree = with_half_made(both, &[zero.clone(), five.clone()].into());
+        assert_eq!(tree.nodes.get(&NodeNum::ZERO), Some(&node(&zero, false).unwrap()));
+        assert_eq!(tree.incomplete.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["n5"]);
+    }
 }

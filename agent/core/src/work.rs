@@ -107,8 +107,8 @@ impl Agent {
         match kind {
             StepKind::Install { add } => self.plan_install(add, self.wish(self.attributes_in_force(), false)?),
             StepKind::Restore { .. } => self.plan_install(&[], self.wish(self.attributes_in_force(), false)?),
-            StepKind::Undo { entries, .. } => Ok(self.kernel.remove(&self.to_undo(entries))),
-            StepKind::Erase { entry } => self.erase(entry),
+            StepKind::Undo { entries, .. } => self.erase(&self.to_undo(entries)),
+            StepKind::Erase { entry } => self.erase(std::slice::from_ref(entry)),
             StepKind::Admit { .. } => self.plan_admit(),
             StepKind::Vote { entry, reason } => self.plan_vote(entry, *reason),
         }
@@ -122,16 +122,16 @@ impl Agent {
             pins.extend(self.pins());
         }
         match pins.is_empty() {
-            true if own => self.erase(entry),
+            true if own => self.erase(std::slice::from_ref(entry)),
             true => Ok(vec![]),
             false => Err(Outcome::Held(pins.iter().map(Pin::to_string).collect())),
         }
     }
 
     /// In a tree that cannot be read nothing is found to remove, which does not mean that it is gone.
-    fn erase(&self, entry: &Entry) -> Result<Vec<Op>, Outcome> {
+    fn erase(&self, entries: &[Entry]) -> Result<Vec<Op>, Outcome> {
         match self.kernel.unreadable().cloned() {
-            None => Ok(self.kernel.remove(std::slice::from_ref(entry))),
+            None => Ok(self.kernel.remove(entries)),
             Some(KernelRefusal { errno, path, what }) => Err(Outcome::Failed { errno, path, what }),
         }
     }
@@ -175,8 +175,7 @@ impl Agent {
     fn wish(&self, attributes: Attributes, exactly: bool) -> Result<Wish, Outcome> {
         let config = self.config.as_ref().ok_or_else(|| failed("", "corosync's configuration is not known"))?;
         let name = identity::cluster_name(config).map_err(|refusal| failed("", &refusal.to_string()))?;
-        let own = self.member().and_then(|me| identity::number(&self.policy, NodeId(me.nodeid)).ok());
-        Ok(Wish { name, attributes, own, exactly })
+        Ok(Wish { name, attributes, own: self.member().map(|me| me.nodeid), exactly })
     }
 
     fn start_batch(&mut self, round: u32, kind: StepKind, ops: Vec<Op>, fx: &mut Effects) {

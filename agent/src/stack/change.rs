@@ -277,7 +277,9 @@ fn take_down(root: &Path, tree: &mut dyn Backend, done: &mut Offline) -> Result<
     let Some(have) = configfs::read_tree(tree)? else { return Ok(()) };
     let ours = written(root);
     let is_ours = |node: &configfs::Node| ours.contains(&(node.name.to_string(), node.num.as_u8()));
-    for node in have.nodes.values() {
+    // The local one first: where a mount has just begun the kernel refuses it, and nothing was touched.
+    let (local, others): (Vec<_>, Vec<_>) = have.nodes.values().partition(|node| node.local);
+    for node in local.into_iter().chain(others) {
         if !is_ours(node) {
             done.left.push(format!("node {node}: o2cpgd did not write it"));
             continue;

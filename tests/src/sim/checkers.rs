@@ -264,7 +264,8 @@ fn one_agent_of_a_node_is_let_in(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outco
 }
 
 /// DESIGN §10.7, S11: when the store of `local` is handed to the kernel, the kernel of every established member of the
-/// view holds the entry, unless that machine was restarted since.
+/// view holds the entry, unless that machine was restarted since, or corosync has parted the two, which an agent that is behind
+/// has still to hear.
 fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let Some(own) = seen.ops().find_map(|op| match op {
         Op::SetLocal { node, .. } => Some(node),
@@ -273,11 +274,13 @@ fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledge
         return Ok(());
     };
     let Some(agreed) = seen.agent.agreed() else { return Err(format!("n{}: nothing is agreed", seen.node)) };
-    for member in agreed.established().into_iter().filter(|member| member.nodeid != seen.node) {
+    let ring = seen.cluster.corosync.ring_of(seen.node).map(|(_, ring)| ring).unwrap_or_default();
+    let is_beside = |member: &Member| member.nodeid != seen.node && ring.contains(&member.nodeid);
+    for member in agreed.established().into_iter().filter(is_beside) {
         let Some(host) = seen.cluster.hosts.get(&member.nodeid).filter(|host| host.powered) else { continue };
         let wanted = (own.address.as_ipv4(), own.port.as_u16());
         if !host.is_meddled && host.kernel.local().is_some() && host.kernel.table().get(&own.num) != Some(&wanted) {
-            return Err(format!("n{} becomes local, n{} does not have it", seen.node, member.nodeid));
+            return Err(format!("n{} becomes local as {own}, n{} does not have it", seen.node, member.nodeid));
         }
     }
     Ok(())
