@@ -69,6 +69,14 @@ impl Corosync {
                 self.unstuck()
             }
             Glue::Config { config, .. } => Taken::Config(config),
+            Glue::ConfigUnreadable { why, .. } => {
+                warn!(why, "corosync's configuration cannot be read");
+                Taken::Event(Event::ConfigUnreadable { why })
+            }
+            Glue::GroupRefused { why, .. } if why.group.as_ref().is_some_and(ours) => {
+                warn!(%why, "corosync refuses the group, tried again");
+                Taken::Event(Event::JoinRefused { why: why.to_string() })
+            }
             Glue::ShutdownAsked { flags, .. } => {
                 debug!(flags, "corosync asks to shut down");
                 Taken::Event(Event::ShutdownAsked)
@@ -81,7 +89,6 @@ impl Corosync {
                 self.without_the_ended(membership(event))
             }
             Glue::Nodelist { .. }
-            | Glue::ConfigUnreadable { .. }
             | Glue::ShutdownAnswered { .. }
             | Glue::KillOrdered { .. }
             | Glue::GroupRefused { .. }
@@ -202,7 +209,6 @@ fn loss_text(loss: &Loss) -> String {
 
 fn log(event: &Glue) {
     match event {
-        Glue::ConfigUnreadable { why, .. } => warn!(why, "corosync's configuration cannot be read, the last one holds"),
         Glue::GroupRefused { why, .. } => warn!(%why, "corosync refuses the group, tried again"),
         Glue::Odd { group, oddity, .. } => warn!(%group, ?oddity, "corosync did something odd"),
         Glue::ShutdownAnswered { verdict, by_deadline, result, .. } => {

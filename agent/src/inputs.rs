@@ -137,7 +137,12 @@ impl Inputs {
 
     fn take_glue(&mut self, event: cpg_glue::Event) {
         match self.corosync.take(event) {
-            Taken::Event(event) => self.pending.push_back(event),
+            Taken::Event(event) => {
+                if matches!(event, Event::ConfigUnreadable { .. }) {
+                    self.read.told = None; // the same configuration, read again, is news
+                }
+                self.pending.push_back(event);
+            }
             Taken::Config(config) => self.take_config(config),
             Taken::Closed | Taken::Nothing => {}
         }

@@ -61,7 +61,10 @@ impl ConfigWatch {
             Err(ReadError::Corosync(why)) => Err(why.to_string()),
         };
         match config {
-            Err(why) => Some(Event::ConfigUnreadable { connection, why }),
+            Err(why) => {
+                self.told = None; // that it can be read again is news
+                Some(Event::ConfigUnreadable { connection, why })
+            }
             Ok(config) if self.told.as_ref() == Some(&config) => None,
             Ok(config) => {
                 self.told = Some(config.clone());
@@ -101,6 +104,19 @@ mod tests {
         watch.reading();
         assert_eq!(watch.read(HERE, keys("1000"), NodeId(1)), None);
         assert!(!watch.wants_read());
+    }
+
+    #[test]
+    fn the_same_configuration_is_told_again_after_one_that_could_not_be_read() {
+        let mut watch = ConfigWatch::default();
+        watch.reading();
+        assert_eq!(token(watch.read(HERE, keys("1000"), NodeId(1))), Some(1000));
+        watch.changed();
+        watch.reading();
+        assert!(matches!(watch.read(HERE, keys("many"), NodeId(1)), Some(Event::ConfigUnreadable { .. })));
+        watch.changed();
+        watch.reading();
+        assert_eq!(token(watch.read(HERE, keys("1000"), NodeId(1))), Some(1000));
     }
 
     #[test]

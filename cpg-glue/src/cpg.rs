@@ -207,7 +207,7 @@ impl Group {
 
     /// Whether the next turn has to look at it without being told to.
     pub(crate) fn is_busy(&self) -> bool {
-        self.unread || self.unsent || self.deadline().is_some()
+        self.unread || self.unsent || self.deadline(true).is_some()
     }
 
     /// Its bell rings once, until it is read: that may be some turns later.
@@ -234,11 +234,12 @@ impl Group {
         }
     }
 
-    /// When something has to be done without being asked.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When something has to be done without being asked. Nothing is sent while the daemon is behind: then that is what is
+    /// waited for.
+    pub(crate) fn deadline(&self, may_send: bool) -> Option<Instant> {
         match self.phase {
             Phase::Waiting(at) => Some(at),
-            _ => self.send_at,
+            _ => self.send_at.filter(|_| may_send),
         }
     }
 

@@ -166,7 +166,7 @@ impl Session {
 
     /// When a turn is due without being woken.
     pub(crate) fn deadline(&self, inbound: bool) -> Option<Instant> {
-        let groups = self.busy.iter().filter_map(|name| self.groups.get(name)?.deadline());
+        let groups = self.busy.iter().filter_map(|name| self.groups.get(name)?.deadline(inbound));
         groups
             .chain(self.question)
             .chain(self.calls.stuck_at())

@@ -88,6 +88,8 @@ fn heard(event: &Event) -> Option<String> {
         Event::ShutdownAsked => Some("< corosync asks whether it may shut down".into()),
         Event::Started(_)
         | Event::ConfigChanged(_)
+        | Event::ConfigUnreadable { .. }
+        | Event::JoinRefused { .. }
         | Event::PolicyChanged(_)
         | Event::CorosyncUp(_)
         | Event::CorosyncLost { .. }

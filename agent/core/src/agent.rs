@@ -30,6 +30,9 @@ pub struct Agent {
     pub(crate) started: Option<Box<Started>>,
     pub(crate) policy: Policy,
     pub(crate) config: Option<ClusterConfig>,
+    /// Why what corosync is configured to be by now is not known.
+    #[serde(default)]
+    pub(crate) config_why: String,
     pub(crate) found: Found,
     /// Our node, once corosync has told it; also known while corosync is away.
     pub(crate) own_node: Option<NodeId>,
@@ -118,6 +121,9 @@ pub struct Link {
     pub up: Option<Connected>,
     /// Why it is down.
     pub why: String,
+    /// Why corosync has not let us into the group yet.
+    #[serde(default)]
+    pub join_why: String,
     /// The call that does not return.
     pub stuck: Option<String>,
     /// It broke, and we have not been in a quorate view since: that we are alone means nothing yet.
@@ -220,6 +226,8 @@ impl Agent {
         match event {
             Event::Started(started) => self.start(*started, fx),
             Event::ConfigChanged(config) => self.configure(config),
+            Event::ConfigUnreadable { why } => self.config_why = why,
+            Event::JoinRefused { why } => self.link.join_why = why,
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::CorosyncUp(connected) => self.corosync_up(connected, fx),
             Event::CorosyncLost { why } => self.corosync_lost(why, fx),
@@ -300,6 +308,7 @@ impl Agent {
     }
 
     fn configure(&mut self, config: ClusterConfig) {
+        self.config_why.clear();
         if self.config.as_ref() != Some(&config) {
             self.config = Some(config);
             self.exchange.proposed.clear();

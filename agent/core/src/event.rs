@@ -18,6 +18,16 @@ pub enum Event {
     Started(Box<Started>),
     /// cmap was read, for the first time or again.
     ConfigChanged(ClusterConfig),
+    /// cmap cannot be read, or makes no sense; what was read before holds.
+    ConfigUnreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// corosync does not let us into our group; it is asked again.
+    JoinRefused {
+        /// Its call and error.
+        why: String,
+    },
     /// The settings were read again (SIGHUP or cmap) and hold from here on.
     PolicyChanged(Box<Policy>),
     /// libcpg is connected and the group join is on its way.

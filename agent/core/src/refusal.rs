@@ -57,6 +57,8 @@ pub enum Refusal {
     Unreadable(String),
     /// A value that should be equal on all nodes is not. Nobody is kept out for it.
     Differs { block: String, ours: String, theirs: String },
+    /// What corosync is configured to be by now is not known; what was read before holds.
+    ConfigUnreadable { why: String },
     /// corosync lists a process of this node that is gone. Nobody of ours waits for it.
     Ghost { pid: u32 },
 }
@@ -90,6 +92,7 @@ impl Refusal {
             Refusal::Unreadable(_) => "unreadable",
             Refusal::Differs { .. } => "differs",
             Refusal::Ghost { .. } => "ghost",
+            Refusal::ConfigUnreadable { .. } => "config-unreadable",
         }
     }
 
@@ -212,6 +215,7 @@ impl Refusal {
             Refusal::Differs { .. } => {
                 "compare /etc/corosync/corosync.conf and o2cpg.toml of both nodes, make them equal, then corosync-cfgtool -R".into()
             }
+            Refusal::ConfigUnreadable { .. } => crate::wait::CONFIG_FIX.into(),
             Refusal::Ghost { .. } => {
                 "nothing here waits for it; a program that does goes on with the next ring: restart corosync on one node when it can be spared"
                     .into()
@@ -283,6 +287,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::Unreadable(text) => write!(f, "the state found at start cannot be read: {text}"),
             Refusal::Differs { block, ours, theirs } => write!(f, "{block} differs: {ours} here, {theirs} there"),
+            Refusal::ConfigUnreadable { why } => {
+                write!(f, "corosync's configuration cannot be read, the one before holds: {why}")
+            }
             Refusal::Ghost { pid } => write!(f, "corosync lists its pid {pid}, which is gone"),
         }
     }

@@ -251,7 +251,9 @@ impl Agent {
         let broken = self.kernel.broken_regions().map(|region| Refusal::RegionBroken { region });
         let unguarded: Vec<String> = self.control.unguarded.iter().map(ToString::to_string).collect();
         let unguarded = (!unguarded.is_empty()).then_some(Refusal::Unguarded { volumes: unguarded });
-        entry.into_iter().chain(foreign).chain(drift).chain(broken).chain(unguarded).collect()
+        let is_old = self.config.is_some() && !self.config_why.is_empty();
+        let config = is_old.then(|| Refusal::ConfigUnreadable { why: self.config_why.clone() });
+        entry.into_iter().chain(config).chain(foreign).chain(drift).chain(broken).chain(unguarded).collect()
     }
 
     fn pin_status(&self) -> Vec<api::Pin> {

@@ -17,9 +17,9 @@ pub enum Wait {
     /// A call into corosync does not return.
     CorosyncStuck { call: String },
     /// cmap has not been read yet.
-    Config,
+    Config { why: String },
     /// Our join of the group has not come back.
-    Join,
+    Join { why: String },
     /// Quorum has not spoken about this ring.
     QuorumRing,
     /// Not quorate.
@@ -81,6 +81,10 @@ pub enum Wait {
 const TWO_PROCESSES_FIX: &str = "two processes of one node, and o2cpgd of that node has not spoken: if one of them has ended, its first \
     message shows it; see o2cpg status on that node";
 
+/// What to do about a configuration that cannot be read.
+pub(crate) const CONFIG_FIX: &str = "mend /etc/corosync/corosync.conf on all nodes (corosync-cmapctl shows what corosync took of it), then \
+    corosync-cfgtool -R";
+
 const UNANNOUNCED_FIX: &str = "see o2cpg status on those nodes; if they wait for this one in turn, it is a fault of corosync, met in 3.1.7: \
     it has not told them that o2cpgd joined here; restart o2cpgd here if o2cpg can-stop says yes, else corosync on another node where it does, \
     or on one without mounts";
@@ -95,8 +99,8 @@ impl Wait {
         match self {
             Wait::Corosync { .. } => "corosync",
             Wait::CorosyncStuck { .. } => "corosync-stuck",
-            Wait::Config => "config",
-            Wait::Join => "join",
+            Wait::Config { .. } => "config",
+            Wait::Join { .. } => "join",
             Wait::QuorumRing => "quorum-ring",
             Wait::Quorum { .. } => "quorum",
             Wait::Hello { .. } | Wait::AllHellos { .. } => "hello",
@@ -150,8 +154,8 @@ impl Wait {
             | Wait::Absent { node, .. } => vec![node.0],
             Wait::Corosync { .. }
             | Wait::CorosyncStuck { .. }
-            | Wait::Config
-            | Wait::Join
+            | Wait::Config { .. }
+            | Wait::Join { .. }
             | Wait::QuorumRing
             | Wait::Quorum { .. }
             | Wait::Kernel { .. }
@@ -235,7 +239,9 @@ impl Wait {
                 "the ring has not delivered our own message: corosync-cfgtool -s on all nodes (one-way links?)".into()
             }
             Wait::Pinned { .. } => "unmount these volumes or remove the pins; o2cpg can-stop lists them".into(),
-            Wait::Config | Wait::Join | Wait::QuorumRing | Wait::Probe => String::new(),
+            Wait::Config { why } if !why.is_empty() => CONFIG_FIX.into(),
+            Wait::Join { why } if !why.is_empty() => "it is tried again by itself; see the log of corosync".into(),
+            Wait::Config { .. } | Wait::Join { .. } | Wait::QuorumRing | Wait::Probe => String::new(),
         }
     }
 }
@@ -259,8 +265,8 @@ impl fmt::Display for Wait {
         match self {
             Wait::Corosync { why } => write!(f, "corosync is not reachable: {why}"),
             Wait::CorosyncStuck { call } => write!(f, "corosync does not answer {call}"),
-            Wait::Config => f.write_str("corosync's configuration (cmap)"),
-            Wait::Join => f.write_str("our own join of the group o2cpg"),
+            Wait::Config { why } => write!(f, "corosync's configuration (cmap){}", because(why)),
+            Wait::Join { why } => write!(f, "our own join of the group o2cpg{}", because(why)),
             Wait::QuorumRing => f.write_str("quorum's word on this ring"),
             Wait::Quorum { here, configured } => write!(f, "quorum: {here} of {configured} nodes are here"),
             Wait::Hello { from } => write!(f, "the first message of {}", processes(from)),

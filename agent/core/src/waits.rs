@@ -146,10 +146,10 @@ impl Agent {
             return Some(Wait::Corosync { why: self.link.why.clone() });
         }
         if self.config.is_none() {
-            return Some(Wait::Config);
+            return Some(Wait::Config { why: self.config_why.clone() });
         }
         if !self.view.is_open() {
-            return Some(Wait::Join);
+            return Some(Wait::Join { why: self.link.join_why.clone() });
         }
         if !self.view.is_settled() {
             return Some(Wait::QuorumRing);
@@ -220,8 +220,8 @@ fn cause(wait: &Wait) -> (&'static str, Option<NodeId>, Option<VolumeId>, &str) 
         }
         Wait::Corosync { .. }
         | Wait::CorosyncStuck { .. }
-        | Wait::Config
-        | Wait::Join
+        | Wait::Config { .. }
+        | Wait::Join { .. }
         | Wait::QuorumRing
         | Wait::Quorum { .. }
         | Wait::Hello { .. }
@@ -271,6 +271,19 @@ mod tests {
         agent.view.ring_changed(RING, [1, 2, 3].map(NodeId).into());
         agent.view.quorum_changed(RING, true);
         agent
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_waited_for_with_its_reason_or_stands_as_it_was() {
+        let mut agent = without_3();
+        let why = "nodelist.node.1.nodeid is missing".to_owned();
+        let config = agent.config.take().unwrap();
+        agent.config_why.clone_from(&why);
+        assert_eq!(agent.find_waits(), [Wait::Config { why }]);
+        agent.config = Some(config);
+        let kinds: Vec<String> = agent.status().troubles.into_iter().map(|trouble| trouble.kind).collect();
+        assert!(kinds.contains(&"config-unreadable".to_owned()), "{kinds:?}");
+        assert!(!agent.find_waits().iter().any(|wait| wait.kind() == "config"));
     }
 
     #[test]

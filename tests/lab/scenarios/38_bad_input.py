@@ -1,4 +1,4 @@
-"""Garbage on the control socket, in the CPG group and in the settings is refused; nothing falls over or is lost."""
+"""Garbage on the control socket, in the CPG group, in the settings and in corosync.conf is refused; nothing falls over or is lost."""
 import os
 import threading
 
@@ -22,6 +22,7 @@ def run(lab):
     control_socket(lab, AS_NOBODY)
     stranger(lab)
     unknown_key(lab)
+    a_name_in_another_character_set(lab)
     lab.in_parallel(lambda node: ocfs2.until(lab, node, "settled"), ocfs2.NODES)
     expect("the daemons are the same", pids, ocfs2.each(lab, lambda lab, node: lab.agent.pid(node)))
     expect("trees, tables and operations are the same", before, ocfs2.each(lab, facts))
@@ -100,3 +101,28 @@ def unknown_key(lab):
     with open(good, "w") as target:
         target.write(text)
     expect("a running one keeps what it has", "ready", ocfs2.status(lab, 2)["agent"]["state"])
+
+
+# ---- corosync.conf ----------------------------------------------------------------
+
+NAMES = "sed -i 's/name: node2$/name: n\\xf6de2/' /etc/corosync/corosync.conf"
+
+
+def a_name_in_another_character_set(lab):
+    """It hides its node, and all behind it, from whoever iterates: nobody may take them for removed."""
+    ocfs2.each(lab, lambda lab, node: lab.run(node, NAMES))
+    lab.corosync.reload(1)
+    for node in ocfs2.NODES:
+        said = lab.wait_for(node, lambda: trouble(lab, node, "config-unreadable"), 20, "node %d says so" % node)
+        expect_in("what is wrong", "nodelist.node.1.nodeid is missing", said["what"])
+        expect_in("what to do", "corosync.conf", said["fix"])
+        names = [of["name"] for of in ocfs2.status(lab, node)["table"]["entries"]]
+        expect("the table on node %d" % node, ["node1", "node2", "node3"], sorted(names))
+    ocfs2.each(lab, lambda lab, node: lab.corosync.write(node))
+    lab.corosync.reload(1)
+    for node in ocfs2.NODES:
+        lab.wait_for(node, lambda: not trouble(lab, node, "config-unreadable"), 20, "node %d has read it" % node)
+
+
+def trouble(lab, node, kind):
+    return next((said for said in ocfs2.status(lab, node)["troubles"] if said["kind"] == kind), None)
