@@ -87,9 +87,12 @@ pub struct Agent {
     pub(crate) settled: Option<Previous>,
     /// The settled view before the present one.
     pub(crate) previous: Option<Previous>,
-    /// All members have let us in since our own entry became local, or it was local when we started.
+    /// All members have let us in since our own entry became local, or since we last came as a joiner; an earlier daemon too.
     #[serde(default)]
     pub(crate) admitted: bool,
+    /// The state file has it that we are not.
+    #[serde(default)]
+    pub(crate) joins_saved: bool,
     /// Who was in then, or has come since with nothing in use: they have nothing of ours to bury. Not known after a restart.
     #[serde(default)]
     pub(crate) let_in_by: Option<BTreeSet<NodeId>>,
@@ -300,8 +303,10 @@ impl Agent {
             self.recall(saved, started.boot_id);
         }
         self.kernel.see(started.kernel.clone());
-        self.admitted = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
-        self.was_away(self.admitted);
+        let is_local = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
+        let joins = started.saved.as_ref().is_ok_and(|saved| saved.as_ref().is_some_and(|saved| saved.joins));
+        (self.admitted, self.joins_saved) = (is_local && !joins, joins);
+        self.was_away(is_local);
         self.control.unasked = true;
         self.link.why = "not connected yet".into();
         self.started = Some(Box::new(started));

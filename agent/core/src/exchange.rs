@@ -153,6 +153,7 @@ impl Agent {
 
     pub(crate) fn save(&mut self, fx: &mut Effects) {
         let Some(started) = &self.started else { return };
+        self.joins_saved = !self.admitted;
         fx.push(Effect::Save(Box::new(Saved {
             schema: crate::saved::SCHEMA,
             boot_id: started.boot_id,
@@ -164,6 +165,7 @@ impl Agent {
             deaths: self.deaths.iter().map(|(node, death)| (node.0, death.saved())).collect(),
             died: self.obituaries.iter().map(|(node, boot)| (node.0, *boot)).collect(),
             unguarded: self.control.unguarded.clone(),
+            joins: !self.admitted,
         })));
     }
 
@@ -234,6 +236,7 @@ impl Agent {
             Ended::Admitted(member) if self.member() == Some(member) => {
                 self.tries.hello = 0;
                 self.admitted = true;
+                self.save(fx);
                 self.note_who_let_us_in();
                 self.lives.insert(NodeId(member.nodeid), self.live());
                 fx.notice(Notice::Ready);
@@ -299,6 +302,9 @@ impl Agent {
         let Some(hello) = self.hello(config) else { return };
         let Some(ring) = self.view.ring() else { return };
         self.admitted &= hello.local; // who comes as a joiner is in again when all have let it in
+        if !self.admitted && !self.joins_saved && self.is_local() {
+            self.save(fx); // also when this daemon ends before that
+        }
         self.exchange.owed = false;
         self.exchange.outstanding += 1;
         self.exchange.told = hello.live;

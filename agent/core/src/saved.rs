@@ -37,6 +37,9 @@ pub struct Saved {
     /// Volumes with which dlm_controld was told to wait for us no longer; to register them again would make them wait for good.
     #[serde(default)]
     pub unguarded: BTreeSet<VolumeId>,
+    /// It has not been let in, although its kernel may be local: it comes as a joiner.
+    #[serde(default)]
+    pub joins: bool,
 }
 
 /// What must not be forgotten of a death: to end it halfway would leave volumes standing still.

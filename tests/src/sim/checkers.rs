@@ -367,6 +367,7 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
     let shows_ghost = seen.told.ghosts_changed;
     let acts = |effect: &&Effect| match effect {
         Effect::Multicast(said) if own_hello || shows_ghost => !matches!(said.body, Body::Hello(_)),
+        Effect::Save(saved) if own_hello || shows_ghost => !saved.joins, // before the Hello of a joiner
         Effect::Multicast(_) | Effect::Kernel(..) | Effect::Save(_) => true,
         Effect::Notice(notice) => matches!(notice, Notice::Table { .. } | Notice::Step { .. } | Notice::View { .. }),
         _ => false,
