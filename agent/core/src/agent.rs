@@ -8,12 +8,14 @@ use crate::event::{ClusterConfig, Connected, Event, KernelView, Reason, Started,
 use crate::ids::{ClientId, Member, NodeId, OpId, Tick};
 use crate::leave::Leaving;
 use crate::legacy::LegacyRecovery;
+use crate::link::Link;
 use crate::notice::Notice;
 use crate::pins::Tokens;
 use crate::policy::Policy;
 use crate::table::Agreed;
 use crate::timers::{Timer, Timers};
 use crate::tree::Kernel;
+use crate::tries::Tries;
 use crate::view::View;
 use crate::volumes::Volumes;
 use crate::waits::Waits;
@@ -117,41 +119,6 @@ pub struct Agent {
     pub(crate) counters: Counters,
 }
 
-/// The connection to corosync.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Link {
-    /// Who we are on it; `None` while it is down.
-    pub up: Option<Connected>,
-    /// Why it is down.
-    pub why: String,
-    /// Why corosync has not let us into the group yet.
-    #[serde(default)]
-    pub join_why: String,
-    /// The call that does not return.
-    pub stuck: Option<String>,
-    /// It broke, and we have not been in a quorate view since: that we are alone means nothing yet.
-    pub returning: bool,
-    /// When the present view began.
-    pub view_since: Tick,
-    /// Own messages that have not come back yet.
-    pub unheard: u32,
-    /// When the first of them was sent, or the last one before them came back.
-    #[serde(default)]
-    pub listens_since: Tick,
-    /// Those of them that say which volumes we use.
-    #[serde(default)]
-    pub volumes_unheard: u32,
-    /// None has come back for longer than token + consensus.
-    pub deaf: bool,
-    /// After a pause: the probe that must come back before anything is decided.
-    pub probe: Option<u64>,
-    /// We may have been away without knowing: the next thing to do begins with a probe.
-    pub doubt: bool,
-    /// corosync waits for an answer whether it may end; we have one when the kernel has been looked at.
-    #[serde(default)]
-    pub is_asked_to_end: bool,
-}
-
 /// The Hellos of the present view.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {
@@ -177,17 +144,6 @@ pub struct Exchange {
     pub tidied: bool,
     /// Messages that came before the ring of our first view was known.
     pub early: Vec<(Member, Message)>,
-}
-
-/// How often something was tried, for back-off.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tries {
-    /// Hellos said again after a refusal by a kernel.
-    pub hello: u32,
-    /// Removals proposed again after somebody needed the entry.
-    pub propose: u32,
-    /// Probes sent; each has the next number.
-    pub probe: u64,
 }
 
 /// Counted since the start.

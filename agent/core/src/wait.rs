@@ -231,9 +231,7 @@ impl Wait {
             Wait::LegacyGroup { .. } => {
                 "o2cpg groups --legacy, on each node: let the program that owes its group an answer give it, or end that program".into()
             }
-            Wait::LegacyService { .. } => {
-                "milliseconds, unless its connection to corosync hangs: journalctl -u o2cpgd".into()
-            }
+            Wait::LegacyService { .. } => "milliseconds, unless corosync hangs: journalctl -u o2cpgd".into(),
             Wait::Buries { .. } => "tried again by itself; see dmesg".into(),
             Wait::Deaf => {
                 "the ring has not delivered our own message: corosync-cfgtool -s on all nodes (one-way links?)".into()
