@@ -177,7 +177,7 @@ impl Refusal {
                 "choose another name in corosync.conf on all nodes".into()
             }
             Refusal::NoQuorumProvider => {
-                "add quorum { provider: corosync_votequorum } to /etc/corosync/corosync.conf on all nodes, unmount ocfs2, then restart corosync on all of them".into()
+                "in the section quorum of /etc/corosync/corosync.conf on all nodes: provider: corosync_votequorum; unmount ocfs2, then restart corosync on all of them".into()
             }
             Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
             Refusal::Mismatch { block, .. } => {
