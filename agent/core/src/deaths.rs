@@ -345,6 +345,19 @@ mod tests {
     }
 
     #[test]
+    fn a_second_node_that_is_missed_has_its_own_time() {
+        let mut agent = Agent::new();
+        agent.policy.restart_grace_ms = 30_000;
+        let live = Live { mounts: 1, regions: 0 };
+        agent.absent = [(NodeId(2), live), (DEAD, live)].into();
+        agent.absent_since = [(NodeId(2), Tick(0)), (DEAD, Tick(6_000))].into();
+        agent.now = Tick(30_000);
+        let mut fx = Effects::default();
+        agent.end_absent(&mut fx);
+        assert!(matches!(fx.as_slice(), [Effect::SetTimer(_, 6_000)]), "{:?}", fx.as_slice());
+    }
+
+    #[test]
     fn and_not_that_of_what_the_node_was_later() {
         let mut agent = fencing(1);
         agent.deaths.insert(DEAD, Death { boot: Some([2; 16]), ..Death::default() });

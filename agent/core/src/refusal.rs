@@ -139,11 +139,11 @@ impl Refusal {
             }
             Refusal::OtherCluster { .. } => "the kernel holds one cluster at a time".into(),
             Refusal::Differs { .. } => {
-                "corosync.conf is not the same on both nodes, or one has not read it since it was changed; host names in it may resolve to other addresses there"
+                "corosync.conf or o2cpg.toml is not the same on both nodes, or one has not read it since it was changed; host names in it may resolve to other addresses there"
                     .into()
             }
             Refusal::Ghost { .. } => {
-                "corosync before 3.1.8 may go on listing a process that has ended, if its node was lost and back while rings merged"
+                "corosync (met in 3.1.7) may go on listing a process that has ended, if its node was lost and back while rings merged"
                     .into()
             }
             _ => String::new(),
