@@ -140,9 +140,13 @@ fn signal(processes: &[Process], signal: Signal) {
     }
 }
 
-/// The last `lines` lines of a text, for the eyes of whoever has to mend it.
+/// How cargo's lines about its own progress begin. Where only the first lines of a report are kept, they would be all.
+const PROGRESS: [&str; 5] = ["   Compiling ", "    Checking ", "  Downloaded ", " Documenting ", " Downloading "];
+
+/// The last `lines` lines of a text that tell something, for the eyes of whoever has to mend it.
 pub(crate) fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().collect();
+    let is_progress = |line: &&str| PROGRESS.iter().any(|begin| line.starts_with(begin));
+    let all: Vec<&str> = text.lines().filter(|line| !is_progress(line)).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
@@ -189,5 +193,10 @@ mod tests {
     #[test]
     fn tail_gives_the_last_lines_only() {
         assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+    }
+
+    #[test]
+    fn tail_is_not_of_cargos_progress() {
+        assert_eq!(tail("error: no space\n   Compiling a v1.0.0\n Documenting b v1.0.0\n", 1), "error: no space");
     }
 }

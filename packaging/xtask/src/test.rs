@@ -41,8 +41,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     let started = Instant::now();
     let mut session = Session::start(args.without_lab)?;
     let outcomes = suites.into_iter().map(|suite| session.play(suite)).collect::<Result<Vec<_>, Error>>()?;
-    summary(&outcomes, started.elapsed());
     let is_good = outcomes.iter().all(|outcome| outcome.verdict != Verdict::Failed);
+    let room = if is_good { None } else { machine::short_of_room(&session.metadata.target_dir) };
+    room.iter().for_each(|hint| println!("{hint}"));
+    summary(&outcomes, started.elapsed());
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -103,6 +105,7 @@ impl Session {
     fn start(without_lab: bool) -> Result<Self, Error> {
         let metadata = workspace::metadata()?;
         let logs = run::log_folder(&metadata.target_dir)?;
+        machine::short_of_room(&metadata.target_dir).iter().for_each(|hint| println!("{hint}"));
         Ok(Self { metadata, logs, programs: None, without_lab, lacks: BTreeMap::new() })
     }
 
@@ -127,7 +130,7 @@ impl Session {
     /// Why a suite cannot be run here. What cannot run is failed, unless a person chose to go without: then it
     /// is not run. Under CI nobody chooses.
     fn hindrance(&mut self, suite: &Suite) -> Result<Option<Outcome>, Error> {
-        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        let is_ci = is_ci();
         if suite.needs != Need::Nothing && self.without_lab && !is_ci {
             return Ok(Some(Outcome::not_run(suite, "--without-lab".into())));
         }
@@ -198,11 +201,19 @@ impl Session {
     }
 }
 
-/// Warnings of rustdoc are errors, as those of clippy.
+/// Warnings of rustdoc are errors, as those of clippy. Nobody compiles again on a checkout of CI: what the next
+/// compilation would go by is not kept.
 fn cargo(words: &[&str]) -> Command {
     let mut command = workspace::cargo();
     command.args(words).env("RUSTDOCFLAGS", "-D warnings");
+    if is_ci() {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     command
+}
+
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
 fn has_own_line(program: &TestProgram) -> bool {
