@@ -1,6 +1,6 @@
 //! The daemon's own pulse: a tick while nothing happens, and the detection of having stood still.
 //!
-//! Somebody who slept longer than the token time may have been given up by the others (DESIGN §3.6). A gap between two
+//! Somebody who slept longer than the token time may have been given up by the others (rule M6). A gap between two
 //! turns of the loop that is longer than the loop asked for is a pause of this process or machine. A gap within that
 //! time may hide one: [`Gap::Quiet`], which costs nothing until something is to be done (docs/decisions/0006). The same
 //! tick feeds the service manager's watchdog, asks corosync for a sign of life (a stopped one looks like a quiet one)

@@ -1,4 +1,4 @@
-//! Steps a recording through the core again and compares what it wants with what it wanted then (DESIGN §10.10).
+//! Steps a recording through the core again and compares what it wants with what it wanted then (rule S27).
 
 use crate::recorder::{Line, digest};
 use agent_core::ids::Tick;

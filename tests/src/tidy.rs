@@ -1,4 +1,4 @@
-//! Rules about the code itself (STYLE §3, §4, §8, §10). Each function is a rule; it returns every place that breaks it.
+//! Rules about the code itself (CONTRIBUTING, "How it is written"). Each function is a rule; it returns every place that breaks it.
 
 mod docs;
 mod rust;
@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::{fmt, fs};
 
-pub use self::docs::{documents_link_to_what_exists, documents_name_what_exists, no_text_names_a_path_of_some_machine};
+pub use self::docs::{
+    documents_link_to_what_exists, documents_name_what_exists, no_text_names_a_path_of_some_machine,
+    no_text_names_a_section_of_another_document, rules_are_listed_with_who_sees_to_them,
+};
 pub use self::rust::{
     files_are_short, functions_are_short, items_have_names_of_the_field, libraries_do_not_print,
     the_core_knows_no_world, unsafe_is_in_one_file, unwrap_is_for_tests,

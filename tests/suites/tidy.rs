@@ -23,6 +23,8 @@ rules![
     documents_link_to_what_exists,
     documents_name_what_exists,
     no_text_names_a_path_of_some_machine,
+    no_text_names_a_section_of_another_document,
+    rules_are_listed_with_who_sees_to_them,
     the_top_level_is_the_list,
     every_dependency_has_a_reason,
     members_take_versions_from_the_workspace,

@@ -1,4 +1,4 @@
-//! What was found at start: ours, unused, foreign, or in conflict (DESIGN §6). One verdict per thing, and
+//! What was found at start: ours, unused, foreign, or in conflict (rule R1). One verdict per thing, and
 //! nothing is wiped.
 
 use crate::event::Started;

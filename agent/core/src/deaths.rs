@@ -1,4 +1,4 @@
-//! The order of a death (DESIGN §4): fence gate → lower levels → drop what points to the dead → go on. And what becomes of
+//! The order of a death (rule D1): fence gate → lower levels → drop what points to the dead → go on. And what becomes of
 //! a node whose agent is gone while its kernel may go on.
 //!
 //! A node that dies while it uses volumes is a [`Death`] until it is buried. With the o2cb stack the kernel's disk heartbeat

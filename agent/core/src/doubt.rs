@@ -8,7 +8,7 @@ use proto::peer::Body;
 
 impl Agent {
     /// After a pause nothing we hold is trusted until a message of our own has come back and the kernel was
-    /// looked at again (DESIGN §3.6).
+    /// looked at again (rule M6).
     pub(crate) fn slept(&mut self, ms: u64, fx: &mut Effects) {
         fx.notice(Notice::Slept { ms });
         fx.push(Effect::LookAtKernel);

@@ -1,4 +1,4 @@
-//! The end of this daemon, and corosync's question: never while something is pinned (DESIGN §5).
+//! The end of this daemon, and corosync's question: never while something is pinned (rule P2).
 //!
 //! Every way out leaves the kernel as it is. A daemon that was asked to end while pinned stays, says which
 //! pins, and goes when the last is gone.

@@ -1,5 +1,5 @@
 //! The legacy service beside us. Its groups pin this daemon, and those of lower levels recover from a death before our
-//! volumes do (DESIGN §9).
+//! volumes do (rule G1).
 //!
 //! The service has a connection to corosync of its own: it and we learn of one death at different moments, and in no
 //! order. So it says up to which ring it has seen everything, together with what it still recovers, and a death waits here

@@ -30,7 +30,7 @@
 //! | `ask`, [`status`] | clients and read-only snapshots |
 //! | [`timers`], [`policy`], [`saved`], [`ids`] | durations, settings, the state file, names |
 //!
-//! What must always hold is listed in DESIGN §10; `tests/src/sim/checkers.rs` checks it after every step.
+//! What must always hold is listed in docs/RULES.md; `tests/src/sim/checkers.rs` checks it after every step.
 
 /// Whether a deliberate bug is in force: never, outside the suite that tests the tests.
 #[cfg(feature = "planted")]

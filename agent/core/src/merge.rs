@@ -2,7 +2,7 @@
 //!
 //! Who was what before does not matter, only what each says of itself: the newest table wins (a side
 //! without quorum cannot have made one), everybody whose kernel is local takes part, and everybody else is
-//! judged. Verdicts are therefore the same everywhere (DESIGN §10, invariant 6).
+//! judged. Verdicts are therefore the same everywhere (rules T4, S7).
 
 use crate::ids::{Member, NodeId};
 use crate::refusal::Refusal;
@@ -164,7 +164,7 @@ pub(crate) fn taken<'a>(entry: &Entry, accepted: impl IntoIterator<Item = &'a En
     Some(Refusal::Taken { field: field.into(), value, by: NodeId(other.nodeid) })
 }
 
-/// Members that were without quorum and had volumes mounted while others, quorate, had too (DESIGN §3.5).
+/// Members that were without quorum and had volumes mounted while others, quorate, had too (rule M5).
 fn cut_off(hellos: &BTreeMap<Member, Hello>, established: &BTreeSet<Member>) -> Vec<(Member, Refusal)> {
     let live = || established.iter().map(|member| (member, &hellos[member])).filter(|(_, hello)| hello.live.is_live());
     let went_on = |ring: RingId| {

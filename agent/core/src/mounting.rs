@@ -1,5 +1,5 @@
 //! The tools of a mount: what they ask over the ocfs2_controld socket, in which phase each is, and what becomes of it when
-//! it dies (DESIGN §8).
+//! it dies (rule O1).
 //!
 //! | the connection closes … | then |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Who forbids the removal of what, and why (DESIGN §5).
+//! Who forbids the removal of what, and why (rule P1).
 
 use crate::ids::NodeId;
 use crate::tree::Kernel;

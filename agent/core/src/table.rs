@@ -1,4 +1,4 @@
-//! The agreed node table: add and remove as transactions of all members (DESIGN §4). Pure: no effects here.
+//! The agreed node table: add and remove as transactions of all members (rules T1 to T3). Pure: no effects here.
 //!
 //! Everything in [`Agreed`] is computed from the Hellos of one view and from the answers that came after them in agreed
 //! order. So every member of the view holds the same value, and [`Agreed::next`] picks the same step everywhere; nobody

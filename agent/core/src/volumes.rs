@@ -1,4 +1,4 @@
-//! Volumes: which node uses which one, and the tools that ask before they mount (DESIGN §2, §8).
+//! Volumes: which node uses which one, and the tools that ask before they mount (rule O1).
 //!
 //! A node uses a volume while its kernel does (mount, heartbeat region, lockspace), while a tool is mounting it, and while a
 //! tool that speaks the whole ocfs2_controld protocol has not taken its word back. Each agent tells its set whenever it

@@ -1,4 +1,4 @@
-//! What the agent's core has to know of recovery here: volumes wait for the groups of lower levels (DESIGN §9).
+//! What the agent's core has to know of recovery here: volumes wait for the groups of lower levels (rule G1).
 
 use agent_core::ids::NodeId;
 use agent_core::legacy::{LegacyRecovery, VOLUME_LEVEL};

@@ -1,6 +1,6 @@
 //! What must hold after every step: one function each, and its name is the sentence.
 //!
-//! DESIGN §10 and RELIABILITY §2 number them; each function names the numbers it stands for. What is checked at the
+//! docs/RULES.md numbers them; each function names the numbers it stands for. What is checked at the
 //! end of a run (replay, liveness, equal ends) is in `nemesis.rs`.
 
 mod daemons;
@@ -221,7 +221,7 @@ impl Seen<'_> {
     }
 }
 
-/// DESIGN §10.6, S7: at the same place of the agreed order, in the same ring.
+/// S7: at the same place of the agreed order, in the same ring.
 fn agents_of_one_view_hold_the_same(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let (Some(order), Some(ring)) = (seen.record.order, seen.agent.view().ring()) else { return Ok(()) };
     let Some(agreed) = seen.agent.agreed().filter(|_| seen.agent.view().is_open()) else { return Ok(()) };
@@ -263,7 +263,7 @@ fn one_agent_of_a_node_is_let_in(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outco
     twice.map_or(Ok(()), |both| Err(format!("n{}: {both:?}", seen.node)))
 }
 
-/// DESIGN §10.7, S11: when the store of `local` is handed to the kernel, the kernel of every established member of the
+/// S11, T2: when the store of `local` is handed to the kernel, the kernel of every established member of the
 /// view holds the entry, unless that machine was restarted since, or corosync has parted the two, which an agent that is behind
 /// has still to hear.
 fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
@@ -286,7 +286,7 @@ fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledge
     Ok(())
 }
 
-/// DESIGN §10.7. A member whose kernel was given nothing to do, in an agreed quorate view without a step.
+/// S11. A member whose kernel was given nothing to do, in an agreed quorate view without a step.
 fn kernels_are_equal_between_changes_or_a_wait_names_the_difference(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let (Some(agreed), Some(me)) = (seen.agent.agreed(), seen.agent.member()) else { return Ok(()) };
     let Some(host) = seen.cluster.hosts.get(&seen.node) else { return Ok(()) };
@@ -303,7 +303,7 @@ fn kernels_are_equal_between_changes_or_a_wait_names_the_difference(_: &mut Ledg
     Err(format!("n{} is quiet, its kernel has {:?}, agreed is {:?}", seen.node, host.kernel.table(), agreed.table))
 }
 
-/// DESIGN §4: what the agreed table holds goes only in the step that erases it, unless the same batch makes it again.
+/// S10, T3: what the agreed table holds goes only in the step that erases it, unless the same batch makes it again.
 fn entries_leave_a_kernel_only_by_agreement(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let table = seen.agent.agreed().map(|agreed| &agreed.table).or(seen.agent.table());
     for node in seen.ops().filter_map(removed) {
@@ -332,7 +332,7 @@ fn is_at(entry: &Entry, node: &configfs::Node) -> bool {
     entry.number == node.num.as_u8() && entry.address == node.address.as_ipv4() && entry.port == node.port.as_u16()
 }
 
-/// DESIGN §10.3, S10: not while its node is in the ring and has the volume mounted with it. A joiner that takes a table
+/// S10: not while its node is in the ring and has the volume mounted with it. A joiner that takes a table
 /// in which it is no more only follows what was agreed while that node was away.
 fn nobody_removes_the_entry_of_a_live_node(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     for node in seen.ops().filter_map(removed) {
@@ -430,7 +430,7 @@ fn no_operation_is_refused_without_a_cause(_cluster: &Cluster, deed: &KernelDeed
     }
 }
 
-/// spec/kernel.md §0.4: 0 is never stored to `local`.
+/// A real kernel dies of it: 0 is never stored to `local`.
 fn no_kernel_dies(cluster: &Cluster, deed: &KernelDeed) -> Outcome {
     let died = cluster.hosts.get(&deed.node).is_some_and(|host| host.kernel.has_died());
     if died { Err(format!("n{}: {}", deed.node, deed.op)) } else { Ok(()) }

@@ -14,7 +14,7 @@ pub enum Manner {
     /// Sends bytes that are no messages.
     Garbage,
     /// Sends what others sent again, cut or with a bit changed, unless it still is a message: who lies well is out of
-    /// scope (RELIABILITY §3).
+    /// scope.
     Bent,
     /// A second agent on its node: says Hello in each view, as the first one there does.
     SecondAgent,

@@ -77,6 +77,53 @@ pub fn no_text_names_a_path_of_some_machine(project: &Project) -> Vec<Violation>
     found
 }
 
+/// Whoever reads this has no document but these: a rule has a number in docs/RULES.md, a decision a page.
+pub fn no_text_names_a_section_of_another_document(project: &Project) -> Vec<Violation> {
+    const SECTION: char = '\u{a7}';
+    let mut found = Vec::new();
+    for (path, text) in TEXTS.iter().flat_map(|ending| project.files(ending)) {
+        let lines = text.lines().enumerate().filter(|(_, line)| line.contains(SECTION));
+        found.extend(
+            lines.map(|(index, _)| Violation::new(path, index + 1, "names a section; docs/RULES.md has rules")),
+        );
+    }
+    found
+}
+
+/// Who is said to see to a rule is there: in docs/RULES.md each name of a function is one, and each rule that code names is listed.
+pub fn rules_are_listed_with_who_sees_to_them(project: &Project) -> Vec<Violation> {
+    let path = Path::new("docs/RULES.md");
+    let Some((_, list)) = project.files(".md").find(|(file, _)| *file == path) else {
+        return vec![Violation::new(path, 0, "is not there")];
+    };
+    let code: Vec<(&Path, &str)> = project.files(".rs").collect();
+    let is_function = |name: &str| code.iter().any(|(_, text)| text.contains(&format!("fn {name}(")));
+    let mut found = Vec::new();
+    for (index, line) in list.lines().enumerate() {
+        let names = line.split('`').skip(1).step_by(2).filter(|name| name.contains('_') && !name.contains(['/', '.']));
+        let missing = names.filter(|name| !is_function(name) && !name.ends_with("_s"));
+        found.extend(missing.map(|name| Violation::new(path, index + 1, format!("there is no function {name}"))));
+    }
+    for (file, text) in &code {
+        for (index, line) in text.lines().enumerate() {
+            let unknown = rules_named_by(line).find(|rule| !list.contains(&format!("**{rule}**")));
+            found.extend(unknown.map(|rule| Violation::new(file, index + 1, format!("rule {rule} is not listed"))));
+        }
+    }
+    found
+}
+
+/// As in "rule M6", "rules T1 to T3", "(rule S27)".
+fn rules_named_by(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split("rule").skip(1).flat_map(|rest| rest.trim_start_matches('s').split_whitespace().take(3));
+    words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())).filter(|word| {
+        let mut chars = word.chars();
+        let is_letter = chars.next().is_some_and(|letter| "MTDPRGOSL".contains(letter));
+        let number = chars.as_str();
+        is_letter && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// As a path of its own, not in the middle of another.
 fn names(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
@@ -88,6 +135,14 @@ fn names(line: &str, place: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_that_a_line_names_are_found() {
+        let found = |line| rules_named_by(line).collect::<Vec<_>>();
+        assert_eq!(found("/// (rule M6). A gap"), ["M6"]);
+        assert_eq!(found("//! transactions (rules T1 to T3). Pure"), ["T1", "T3"]);
+        assert!(found("/// the rule that Some 3 are").is_empty());
+    }
 
     #[test]
     fn links_of_a_line_are_found() {

@@ -3,13 +3,13 @@
 use super::{Project, Source, Violation};
 use std::path::Path;
 
-/// STYLE §10.
+/// Without tests: what is longer has two topics.
 const FILE_LINES_MAX: usize = 500;
-/// STYLE §10.
+/// What is longer does two things.
 const FUNCTION_LINES_MAX: usize = 70;
 /// The only file that may be unsafe.
 const UNSAFE_FILE: &str = "cpg-glue/src/sys.rs";
-/// What the deciding crate must not know (STYLE §2): no I/O, clock, thread, or order that differs between runs.
+/// What the deciding crate must not know: no I/O, clock, thread, or order that differs between runs.
 const WORLD: &[&str] = &[
     "tokio",
     "nix",
@@ -27,9 +27,9 @@ const WORLD: &[&str] = &[
     "async",
     "await",
 ];
-/// STYLE §4: names that say nothing.
+/// Names that say nothing.
 const EMPTY_WORDS: &[&str] = &["manager", "helper", "helpers", "util", "utils", "common"];
-/// STYLE §4: beginnings that say nothing.
+/// Beginnings that say nothing.
 const EMPTY_BEGINNINGS: &[&str] = &["get_", "do_", "process_"];
 /// Who may talk to a terminal: the command, programs, and the tools of the project.
 const TALKERS: &[&str] =
@@ -92,7 +92,7 @@ pub fn the_core_knows_no_world(project: &Project) -> Vec<Violation> {
     })
 }
 
-/// The words of STYLE §4, in items and files.
+/// Items and files are called by what they are.
 pub fn items_have_names_of_the_field(project: &Project) -> Vec<Violation> {
     let mut found = each_line(project, |_, code| {
         let name = item_name(code)?;

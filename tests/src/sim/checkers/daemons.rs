@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 /// faults in a second these are 51 (seed 90287, brief).
 const IN_ONE_SECOND_MAX: usize = 100;
 
-/// S14, DESIGN §5: neither its own end nor corosync's while the volume is mounted.
+/// S14, P2: neither its own end nor corosync's while the volume is mounted.
 pub(super) fn a_pinned_daemon_stays(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     use agent_core::effect::ShutdownVerdict::Yes;
     let Some(host) = seen.cluster.hosts.get(&seen.node).filter(|host| host.kernel.is_mounted()) else { return Ok(()) };
@@ -28,7 +28,7 @@ pub(super) fn a_pinned_daemon_stays(_ledger: &mut Ledger, seen: &Seen<'_>) -> Ou
     }
 }
 
-/// DESIGN §10.5, S18. That none is left open is checked at the end.
+/// S18. That none is left open is checked at the end.
 pub(super) fn every_request_is_answered_once(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     if let Event::Asked(client, _) = &seen.record.event {
         ledger.asked.insert(client.0);
@@ -107,7 +107,7 @@ pub(super) fn no_member_loses_its_entry(_: &mut Ledger, seen: &Seen<'_>) -> Outc
     }
 }
 
-/// DESIGN §4, §5: the step before is the vote on that very entry, and nobody had pinned it here when this node answered.
+/// S10, T3: the step before is the vote on that very entry, and nobody had pinned it here when this node answered.
 pub(super) fn an_entry_is_erased_only_after_a_vote_that_nothing_held_up(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let begins = seen.notices().any(|notice| matches!(notice, Notice::Step { .. }));
     let Some(StepKind::Erase { entry }) = seen.step().filter(|_| begins) else { return Ok(()) };
@@ -117,7 +117,7 @@ pub(super) fn an_entry_is_erased_only_after_a_vote_that_nothing_held_up(_: &mut 
     }
 }
 
-/// DESIGN §6: a node in the ring whose agent is gone and that had volumes mounted when it was last heard.
+/// S9, R2: a node in the ring whose agent is gone and that had volumes mounted when it was last heard.
 pub(super) fn changes_wait_for_kernels_whose_agent_is_gone(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let begins = seen.notices().any(|notice| matches!(notice, Notice::Step { .. }));
     let Some(StepKind::Install { add }) = seen.step().filter(|_| begins) else { return Ok(()) };
@@ -141,7 +141,7 @@ pub(super) fn changes_wait_for_kernels_whose_agent_is_gone(_: &mut Ledger, seen:
     Ok(())
 }
 
-/// DESIGN §4: peers compare them when they connect.
+/// S11, T4: peers compare them when they connect.
 pub(super) fn whoever_is_let_in_has_the_time_outs_of_the_others(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let (true, Some(agreed)) = (seen.notices().any(|notice| *notice == Notice::Ready), seen.agent.agreed()) else {
         return Ok(());
@@ -159,7 +159,7 @@ pub(super) fn whoever_is_let_in_has_the_time_outs_of_the_others(_: &mut Ledger, 
     if all > 0 && others.len() == all { Err(format!("n{} differs from {others:?}", seen.node)) } else { Ok(()) }
 }
 
-/// DESIGN §3.6.
+/// S26, M6.
 pub(super) fn whoever_slept_does_nothing_before_it_has_heard_itself(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     match seen.ops().find(|_| seen.told.slept) {
         Some(op) => Err(format!("n{}: {op}", seen.node)),
@@ -167,7 +167,7 @@ pub(super) fn whoever_slept_does_nothing_before_it_has_heard_itself(_: &mut Ledg
     }
 }
 
-/// DESIGN §3.6: whom it misses may have come back while it heard nothing.
+/// S26, M6: whom it misses may have come back while it heard nothing.
 pub(super) fn nobody_is_ended_on_old_news(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let ends = |effect: &&Effect| matches!(effect, Effect::KillNode(..));
     match seen.record.effects.iter().find(ends) {
@@ -176,7 +176,7 @@ pub(super) fn nobody_is_ended_on_old_news(_: &mut Ledger, seen: &Seen<'_>) -> Ou
     }
 }
 
-/// DESIGN §3.6, L3: twice the time after which corosync itself reports a broken ring.
+/// L3, M6: twice the time after which corosync itself reports a broken ring.
 pub(super) fn whoever_hears_nothing_of_its_own_says_so(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     let config = seen.cluster.config();
     let limit = 2 * u64::from(config.token_ms + config.consensus_ms) * MS;

@@ -1,4 +1,4 @@
-//! DESIGN §4: the order of a death, held against what the machines really do.
+//! Rules D1, S3: the order of a death, held against what the machines really do.
 
 use super::{Ledger, Outcome, Seen};
 use agent_core::Effect;
