@@ -1,16 +1,19 @@
 //! The control socket: listening, who may connect, and how many.
 
 use crate::client::Conversation;
-use crate::desk::Desk;
+use crate::desk::{Desk, no};
 use crate::run_dir::{self, RunDir};
+use proto::control::api::refusal::Kind;
+use proto::control::encode_answer;
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 /// Connections at a time. The last of them are kept for root: whoever may only look cannot lock the operator out.
@@ -19,6 +22,8 @@ const CLIENTS_MAX: usize = 64;
 const OTHERS_MAX: usize = 48;
 /// After an accept that failed (no descriptors left), to give somebody time to close one.
 pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+/// Between two lines of the log about clients that are turned away.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,7 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
 
 async fn accept(listener: UnixListener, desk: Rc<Desk>) {
     let (all, others) = (Seats::of(CLIENTS_MAX), Seats::of(OTHERS_MAX));
+    let mut told: Option<Instant> = None;
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -78,7 +84,15 @@ async fn accept(listener: UnixListener, desk: Rc<Desk>) {
         let Some(is_root) = is_root(&stream) else { continue };
         let seats = (all.take(), if is_root { None } else { Some(others.take()) });
         let (Some(seat), None | Some(Some(_))) = (seats.0, &seats.1) else {
-            debug!("too many clients");
+            turn_away(stream);
+            if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
+                told = Some(Instant::now());
+                warn!(
+                    all = CLIENTS_MAX,
+                    of_others_than_root = OTHERS_MAX,
+                    "clients are turned away: all seats are taken"
+                );
+            }
             continue;
         };
         let conversation = Conversation::new(stream, is_root, desk.clone());
@@ -87,6 +101,16 @@ async fn accept(listener: UnixListener, desk: Rc<Desk>) {
             conversation.run().await;
         });
     }
+}
+
+/// The client learns why. Its socket is new, so there is room for one answer; the runtime does not know that yet.
+fn turn_away(stream: UnixStream) {
+    let what =
+        format!("o2cpgd serves {CLIENTS_MAX} connections, {OTHERS_MAX} of others than root, and has no seat left");
+    let fix = "ss -xp shows who; end some, or ask as root";
+    let refusal = encode_answer(no(Kind::Failed, &what, "programs keep their connections open", fix));
+    let sent = refusal.map(|frame| stream.into_std().and_then(|mut stream| stream.write_all(&frame)));
+    debug!(?sent, "a client is turned away");
 }
 
 /// The kernel's word on who connected. A daemon that does not run as root serves its own user like root.

@@ -267,7 +267,10 @@ fn clients_are_bounded_and_their_seats_come_free_again() {
             client
         })
         .collect();
-    assert!(daemon.connect().answer().is_none(), "closed at once");
+    let mut turned_away = daemon.connect();
+    let (kind, what) = refusal(turned_away.answer().expect("a refusal"));
+    assert_eq!((kind, what.contains("no seat left")), (Kind::Failed, true), "{what}");
+    assert!(turned_away.answer().is_none(), "closed at once");
     drop(waiting);
     until("an answer", || {
         let mut client = daemon.connect();

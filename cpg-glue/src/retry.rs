@@ -6,6 +6,7 @@
 //! | join, leave, trackstart, iteration | `TRY_AGAIN` | the calls thread | [`CALL`] | [`CALL_TRIES_MAX`], then refused |
 //! | join of a wanted group | any | timer of the owner loop | [`CONNECT`] | for ever; each refusal is told |
 //! | open a spare | any | timer of the owner loop | [`SPARE`] | for ever; nobody waits for it |
+//! | read of the map | any, or no two equal in a row | timer of the owner loop | [`READ`] | for ever; told once |
 //! | multicast | `TRY_AGAIN` | timer of the owner loop | [`SEND`] | for ever; the message stays first in its queue |
 //!
 //! The pace is a pure function of the number of failures, without jitter: one process a node asks its own corosync.
@@ -30,6 +31,8 @@ pub const CONNECT: Pace = Pace { first: Duration::from_millis(50), max: Duration
 pub const SEND: Pace = Pace { first: Duration::from_millis(1), max: Duration::from_millis(50) };
 /// A shortage of descriptors or memory lasts; a join opens its own connection meanwhile.
 pub const SPARE: Pace = Pace { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+/// A whole read costs milliseconds of corosync's time, and what lasts is for people to mend.
+pub const READ: Pace = Pace { first: Duration::from_millis(250), max: Duration::from_secs(30) };
 /// Synchronisation refuses joins for at most 10 ms.
 pub const CALL: Pace = Pace { first: Duration::from_millis(1), max: Duration::from_millis(50) };
 /// With [`CALL`]'s pace: 5.7 s.

@@ -172,6 +172,7 @@ impl Session {
             .chain(self.calls.stuck_at())
             .chain(self.spares.due(&self.calls))
             .chain(self.trail.deadline(inbound))
+            .chain(self.config.deadline())
             .min()
     }
 
@@ -182,7 +183,7 @@ impl Session {
         self.busy.append(&mut self.shared.state.borrow_mut().touched);
         let more_in = self.dispatch(now, out)?;
         self.keep_time(now, out);
-        self.reconcile(out);
+        self.reconcile(now, out);
         let more_out = if out.is_blocked() { false } else { self.send(now)? };
         if !out.is_blocked() {
             let (groups, trail) = (&self.groups, &self.trail);
@@ -223,7 +224,8 @@ impl Session {
             Done::Read(result) => {
                 // A change that came before the read ended is on its way: it must be seen before the read counts.
                 self.dispatch_cmap(out)?;
-                self.config.read(connection, result, self.me.nodeid).into_iter().for_each(|event| out.emit(event));
+                let told = self.config.read(connection, result, self.me.nodeid, Instant::now());
+                told.into_iter().for_each(|event| out.emit(event));
             }
             Done::Answered { verdict, by_deadline, result } => {
                 out.emit(Event::ShutdownAnswered { connection, verdict, by_deadline, result });
@@ -254,7 +256,7 @@ impl Session {
     }
 
     /// Compares what is wanted with what is.
-    fn reconcile(&mut self, out: &mut Outlet) {
+    fn reconcile(&mut self, now: Instant, out: &mut Outlet) {
         let shared = self.shared.clone();
         let mut state = shared.state.borrow_mut();
         if let Some(verdict) = state.answer.take() {
@@ -267,7 +269,7 @@ impl Session {
             self.kill(nodeid, reason);
         }
         state.kills_under_way = self.kills.len();
-        if let Some(cmap) = self.services.as_ref().filter(|_| self.config.wants_read()) {
+        if let Some(cmap) = self.services.as_ref().filter(|_| self.config.wants_read(now)) {
             let cmap = cmap.cmap.handle().clone();
             self.calls.submit(None, move |progress| Done::Read(cmap.read(progress)));
             self.config.reading();
