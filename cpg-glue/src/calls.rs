@@ -6,6 +6,7 @@
 //! whatever that call brought is released there.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -47,8 +48,14 @@ pub(crate) enum Done {
     Released,
     Checked,
     Read(Result<Keys, ReadError>),
-    Answered { verdict: Verdict, by_deadline: bool, result: Result<(), Failure> },
+    Answered {
+        verdict: Verdict,
+        by_deadline: bool,
+        result: Result<(), Failure>,
+    },
     KillOrdered(NodeId, Result<(), Failure>),
+    /// The job panicked in this call. What it was to bring will not come: the connection is to be given up.
+    Panicked(Failure),
 }
 
 type Job = Box<dyn FnOnce(&Progress) -> Done + Send>;
@@ -108,7 +115,7 @@ impl Calls {
             let _alive = alive;
             for job in to_do {
                 // After a loss nobody listens: what the job brought is dropped, and so released, on this thread.
-                let _ = finished.send(job(&seen));
+                let _ = finished.send(caught(job, &seen));
             }
         })?;
         let (arrived, under_way) = (VecDeque::new(), VecDeque::new());
@@ -211,6 +218,13 @@ impl Calls {
     }
 }
 
+/// A thread that ended here would leave all that is asked of it unanswered, for ever.
+fn caught(job: Job, progress: &Progress) -> Done {
+    // What the job holds is dropped as it unwinds, and nobody looks into it afterwards.
+    let done = catch_unwind(AssertUnwindSafe(|| job(progress)));
+    done.unwrap_or_else(|_| Done::Panicked(Failure::of(progress.current(), Code::PANIC)))
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -273,6 +287,21 @@ mod tests {
         end.recv().unwrap();
         assert!(matches!(calls.next_done(), Some((Done::Checked, None))));
         assert_eq!(calls.ended(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_ends_and_says_so_and_the_next_one_is_made() {
+        let mut calls = Calls::start(Arc::new(())).unwrap();
+        calls.submit(None, |progress| {
+            let _ = progress.call(Call::CmapIterate, || -> Result<(), Code> { panic!("asked for") });
+            Done::Checked
+        });
+        wait(&mut calls).await;
+        let why = Failure::of(Call::CmapIterate, Code::PANIC);
+        assert!(matches!(calls.next_done(), Some((Done::Panicked(told), None)) if told == why));
+        calls.submit(None, |_| Done::Checked);
+        wait(&mut calls).await;
+        assert!(matches!(calls.next_done(), Some((Done::Checked, None))));
     }
 
     #[tokio::test]

@@ -68,7 +68,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// A `cs_error_t`, or [`Code::NO_DESCRIPTORS`]. Source: corosync/corotypes.h.
+/// A `cs_error_t`, or one of ours: [`Code::NO_DESCRIPTORS`], [`Code::NO_THREAD`], [`Code::PANIC`]. Source: corosync/corotypes.h.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Code(pub u32);
@@ -82,6 +82,10 @@ impl Code {
     pub const TRY_AGAIN: Self = Self(6);
     /// Not corosync's: its libraries call this LIBRARY. `EMFILE`, above all numbers that corosync may come to use.
     pub const NO_DESCRIPTORS: Self = Self(1 << 30 | libc::EMFILE as u32);
+    /// Not corosync's: the call was not made, since there is no thread to make it on. `EAGAIN`, above all of corosync's.
+    pub const NO_THREAD: Self = Self(1 << 30 | libc::EAGAIN as u32);
+    /// Not corosync's: code of ours or of a library panicked in the call.
+    pub const PANIC: Self = Self(1 << 30);
     /// The end of an iteration, not an error.
     pub const NO_SECTIONS: Self = Self(27);
 
@@ -128,6 +132,8 @@ impl Code {
         match self.0 {
             100 => "SECURITY",
             _ if self == Self::NO_DESCRIPTORS => "EMFILE",
+            _ if self == Self::NO_THREAD => "EAGAIN",
+            _ if self == Self::PANIC => "panic",
             n => NAMES.get(n as usize).copied().unwrap_or("unknown"),
         }
     }
@@ -138,6 +144,8 @@ impl Code {
             "LIBRARY" => "corosync does not run, has just ended, or takes no more connections: its status, and its log",
             "TRY_AGAIN" | "QUEUE_FULL" => "corosync is busy or the ring is being formed: corosync-quorumtool",
             "EMFILE" => "this process has no file descriptor left, each group takes one: raise its LimitNOFILE",
+            "EAGAIN" => "no thread to call it on: earlier calls still wait for a stopped corosync, or raise TasksMax",
+            "panic" => "a fault of this program: report it, with what its log says just before; it goes on",
             "ACCESS" | "SECURITY" => "run as root, or allow this user in corosync's uidgid section",
             "EXIST" => "this process is in the group already through another handle",
             "NOT_EXIST" => "corosync does not know this node or group: check the nodelist",
@@ -152,6 +160,8 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NO_DESCRIPTORS => write!(f, "{} ({})", self.name(), libc::EMFILE),
+            Self::NO_THREAD => write!(f, "{} ({})", self.name(), libc::EAGAIN),
+            Self::PANIC => f.write_str(self.name()),
             _ => write!(f, "CS_ERR_{} ({})", self.name(), self.0),
         }
     }
@@ -276,6 +286,10 @@ mod tests {
         assert!(text.starts_with("corosync_cfg_local_get: CS_ERR_LIBRARY (2); corosync does not run"), "{text}");
         let text = Failure::of(Call::CpgInitialize, Code::NO_DESCRIPTORS).to_string();
         assert!(text.starts_with("cpg_model_initialize: EMFILE (24); this process has no file descriptor"), "{text}");
+        let text = Failure::of(Call::QuorumInitialize, Code::NO_THREAD).to_string();
+        assert!(text.starts_with("quorum_model_initialize: EAGAIN (11); no thread to call it on"), "{text}");
+        let text = Failure::of(Call::CmapIterate, Code::PANIC).to_string();
+        assert!(text.starts_with("cmap_iter_next: panic; a fault of this program"), "{text}");
     }
 
     #[test]

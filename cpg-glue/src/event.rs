@@ -188,7 +188,7 @@ pub enum Event {
 /// How the loss of a connection showed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Loss {
-    /// corosync ended or closed the socket: a call failed.
+    /// corosync ended or closed the socket: a call failed, or panicked.
     Corosync(Failure),
     /// Code of ours panicked inside a callback. It was caught; the connection is made anew, because what the
     /// callback carried is lost.

@@ -121,8 +121,7 @@ impl Owner {
         let started =
             if Arc::strong_count(&self.threads) > THREADS_MAX { None } else { Calls::start(self.threads.clone()).ok() };
         let Some(mut calls) = started else {
-            let no_resources = Failure::of(Call::QuorumInitialize, Code(18));
-            return self.stay_down(no_resources, now);
+            return self.stay_down(Failure::of(Call::QuorumInitialize, Code::NO_THREAD), now);
         };
         calls.submit(None, |progress| Done::Connected(connect(progress)));
         Link::Connecting(calls)
@@ -136,7 +135,7 @@ impl Owner {
         unstuck.into_iter().for_each(|event| self.out.emit(event));
         let opened = match done {
             Done::Connected(Ok(opened)) => opened,
-            Done::Connected(Err(why)) => {
+            Done::Connected(Err(why)) | Done::Panicked(why) => {
                 calls.retire();
                 return self.stay_down(why, now);
             }
@@ -171,8 +170,10 @@ impl Owner {
     fn lose(&mut self, session: Box<Session>, why: Loss, now: Instant) -> Link {
         let connection = Connection(self.connections);
         let unsent = session.end(&mut self.out);
+        // What panicked once may do so again: not as fast as it can.
+        let is_ours = matches!(&why, Loss::Corosync(failure) if failure.code == Code::PANIC);
         self.out.emit(Event::Lost { connection, why, unsent });
-        Link::Idle(now)
+        Link::Idle(if is_ours { now + CONNECT.max } else { now })
     }
 
     /// What was left before anything was begun for it.

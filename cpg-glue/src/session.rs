@@ -235,6 +235,7 @@ impl Session {
                 self.shared.state.borrow_mut().kills_under_way = self.kills.len();
                 out.emit(Event::KillOrdered { nodeid, result });
             }
+            Done::Panicked(why) => return Err(Loss::Corosync(why)),
             Done::Released | Done::Checked | Done::Connected(_) => {}
         }
         Ok(())
