@@ -222,13 +222,26 @@ pub struct Entry {
     pub port: u16,
 }
 
-/// Total order of tables: step first, then ring. Shown as `step@ring`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Total order of tables: ring first, then step, since nodes that lost their memory count steps from the beginning, and
+/// corosync's rings never go back. Shown as `step@ring`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// Grows by one with every agreed change.
     pub step: u64,
     /// The ring it was agreed in.
     pub ring: RingId,
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.ring, self.step).cmp(&(other.ring, other.step))
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for Version {

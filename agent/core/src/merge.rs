@@ -47,9 +47,9 @@ pub fn no_table() -> Table {
 fn newest_table(hellos: &BTreeMap<Member, Hello>) -> Table {
     let tables = hellos.values().filter_map(|hello| hello.table.as_ref());
     if planted!(OldestTableWins) {
-        return tables.min_by_key(|table| (table.version.ring, table.version.step)).cloned().unwrap_or_else(no_table);
+        return tables.min_by_key(|table| table.version).cloned().unwrap_or_else(no_table);
     }
-    tables.max_by_key(|table| (table.version.ring, table.version.step)).cloned().unwrap_or_else(no_table)
+    tables.max_by_key(|table| table.version).cloned().unwrap_or_else(no_table)
 }
 
 /// A node that is in is what its own kernel says, whatever those agreed on who had not heard of it: the entry it goes

@@ -162,7 +162,7 @@ pub struct Table {
     #[prost(message, repeated, tag = "2")]
     pub entries: ::prost::alloc::vec::Vec<Entry>,
 }
-/// Total order of tables: step first, then ring.
+/// Total order of tables: ring first, then step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Version {
     #[prost(uint64, tag = "1")]

@@ -77,11 +77,11 @@ fn decoded(body: Body) -> Body {
 }
 
 #[test]
-fn rings_and_table_versions_are_ordered_by_sequence_and_step_first() {
+fn rings_are_ordered_by_sequence_first_and_tables_by_ring_first() {
     let ring = |seq, nodeid| RingId { nodeid, seq };
     assert!(ring(1, 9) < ring(2, 1) && ring(2, 1) < ring(2, 3));
     let table = |step, ring| Version { step, ring };
-    assert!(table(1, ring(9, 9)) < table(2, ring(1, 1)) && table(2, ring(1, 1)) < table(2, ring(2, 1)));
+    assert!(table(9, ring(1, 9)) < table(1, ring(2, 1)) && table(1, ring(2, 1)) < table(2, ring(2, 1)));
 }
 
 #[test]

@@ -194,8 +194,8 @@ pub(super) fn every_change_has_a_later_version(_: &mut Ledger, seen: &Seen<'_>) 
         Notice::Table { change, .. } => change.starts_with("added") || change.starts_with("removed"),
         _ => false,
     };
-    let now = seen.agent.table().map(|table| (table.version.ring, table.version.step));
-    let before = seen.told.version.map(|version| (version.ring, version.step));
+    let now = seen.agent.table().map(|table| table.version);
+    let before = seen.told.version;
     if now < before || seen.notices().any(changed) && now <= before {
         return Err(format!("n{}: {before:?}, then {now:?}", seen.node));
     }
