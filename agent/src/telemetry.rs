@@ -4,6 +4,7 @@
 
 mod lines;
 mod notices;
+mod writer;
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
@@ -18,6 +19,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 pub(crate) use notices::tell;
+pub use writer::Writer;
 
 const STDERR: &str = "/proc/self/fd/2";
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
@@ -36,9 +38,9 @@ pub enum Error {
     /// Another subscriber is there already.
     #[error("installing the log")]
     Installed(#[from] TryInitError),
-    /// The journal's socket does not work.
-    #[error("opening the journal")]
-    Journal(#[from] io::Error),
+    /// The journal's socket does not work, or there is no thread to write on.
+    #[error("opening the journal, or starting the thread that writes the log")]
+    Opened(#[from] io::Error),
 }
 
 /// Whether these are directives.
@@ -61,23 +63,28 @@ pub struct Installed {
     directives: String,
 }
 
-/// Installs the subscriber of this process.
-pub fn install(directives: &str) -> Result<Installed, Error> {
+/// Installs the subscriber of this process. What it writes is written until the writer is dropped.
+pub fn install(directives: &str) -> Result<(Installed, Option<Writer>), Error> {
     let (filter, handle) = reload::Layer::new(filter(directives)?);
     let registry = tracing_subscriber::registry().with(filter);
-    if is_journal_stream() {
-        // The journal has time and level of its own.
-        registry
-            .with(fmt::layer().with_writer(lines::Stream).with_ansi(false).without_time().with_level(false))
-            .try_init()?;
-    } else if is_silenced() && Path::new(JOURNAL_SOCKET).exists() {
+    let installed = Installed { handle, directives: directives.to_owned() };
+    if is_silenced() && Path::new(JOURNAL_SOCKET).exists() {
+        // Without a thread of its own: where no service manager started it, none ends it for standing still.
         let journal = tracing_journald::layer()?.with_field_prefix(Some("O2CPG".into()));
         registry.with(journal.with_syslog_identifier("o2cpgd".into())).try_init()?;
-    } else {
-        let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-        registry.with(lines).try_init()?;
+        return Ok((installed, None));
     }
-    Ok(Installed { handle, directives: directives.to_owned() })
+    let for_journal = is_journal_stream();
+    let warning = if for_journal { lines::priority(tracing::Level::WARN) } else { "o2cpgd: " };
+    let (queue, writer) = writer::start(io::stderr(), warning)?;
+    let lines = fmt::layer().with_writer(lines::Lines { queue, with_priority: for_journal });
+    if for_journal {
+        // The journal has time and level of its own.
+        registry.with(lines.with_ansi(false).without_time().with_level(false)).try_init()?;
+    } else {
+        registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init()?;
+    }
+    Ok((installed, Some(writer)))
 }
 
 /// Under systemd stderr is a stream to the journal, and JOURNAL_STREAM names it (systemd.exec(5)).

@@ -69,8 +69,12 @@ impl Daemon {
         Daemon::spawn(dir, command)
     }
 
-    fn spawn(dir: TempDir, mut command: Command) -> Daemon {
+    fn spawn(dir: TempDir, command: Command) -> Daemon {
         let log = File::options().append(true).create(true).open(dir.path().join("log")).unwrap();
+        Daemon::spawn_saying(dir, command, log.into())
+    }
+
+    fn spawn_saying(dir: TempDir, mut command: Command, log: Stdio) -> Daemon {
         let child = command.stderr(log).spawn().unwrap();
         let daemon = Daemon { dir, child };
         until("the control socket", || UnixStream::connect(daemon.socket()).ok());
@@ -277,6 +281,24 @@ fn clients_are_bounded_and_their_seats_come_free_again() {
         client.stream.write_all(&Request::new(1000, Ask::Status).encode().unwrap()).ok()?;
         client.stream.read(&mut [0; 16]).ok().filter(|count| *count > 0)
     });
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up_and_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = command(dir.path());
+    let mut daemon = Daemon::spawn_saying(dir, command, Stdio::piped());
+    let change = LogChange { directives: "trace".into(), for_s: None };
+    assert!(matches!(daemon.ask(Ask::Log(Some(change))), Answer::Log(_)));
+    // More than a pipe and the daemon's own queue take.
+    for _ in 0..3000 {
+        assert!(matches!(daemon.ask(Ask::Status), Answer::Status(_)));
+    }
+    daemon.signal(Signal::SIGTERM);
+    let mut log = String::new();
+    daemon.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("lines of this log were lost here"), "{} lines", log.lines().count());
+    assert_eq!(until("the end", || daemon.child.try_wait().unwrap()).code(), Some(0));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn ask<T: Send + 'static>(
             let after_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
             Err(Error::Silent { call: progress.current(), after_ms })
         }
-        RecvTimeoutError::Disconnected => Err(Failure::of(progress.current(), crate::Code::LIBRARY).into()),
+        RecvTimeoutError::Disconnected => Err(Failure::of(progress.current(), crate::Code::PANIC).into()),
     })
 }
 

@@ -21,11 +21,14 @@ fn main() -> ExitCode {
     if args.check_config {
         return shown(&settings);
     }
-    let log = match telemetry::install(&settings.in_force().log_level) {
+    let (log, writer) = match telemetry::install(&settings.in_force().log_level) {
         Ok(log) => log,
         Err(error) => return failed(&error, FAILED),
     };
-    match daemon::run(args.options(), settings, log) {
+    let ended = daemon::run(args.options(), settings, log);
+    // The last lines of the log come before the last word.
+    drop(writer);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, FAILED),
     }

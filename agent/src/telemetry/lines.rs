@@ -3,34 +3,42 @@
 //! The journal's native protocol would keep the fields apart, and then `journalctl -u o2cpgd` shows the bare message, "view" or
 //! "refused", without them: nobody who reads it at night would see what was refused and why.
 
+use super::writer::Queue;
 use std::io::{self, Write};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Writes to stderr, with the level in front of each line.
-pub(super) struct Stream;
+/// Makes lines of events.
+pub(super) struct Lines {
+    /// Where they go.
+    pub(super) queue: Queue,
+    /// Whether the level stands in front, for the journal.
+    pub(super) with_priority: bool,
+}
 
-impl<'a> MakeWriter<'a> for Stream {
-    type Writer = Line;
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
 
-    fn make_writer(&'a self) -> Line {
-        Line { priority: Level::INFO }
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { lines: self, priority: Level::INFO }
     }
 
-    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
-        Line { priority: *meta.level() }
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line<'a> {
+        Line { lines: self, priority: *meta.level() }
     }
 }
 
 /// One event; the formatter writes it at once.
-pub(super) struct Line {
+pub(super) struct Line<'a> {
+    lines: &'a Lines,
     priority: Level,
 }
 
-impl Write for Line {
+impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let whole = [priority(self.priority).as_bytes(), bytes].concat();
-        io::stderr().lock().write_all(&whole).map(|()| bytes.len())
+        let prefix = if self.lines.with_priority { priority(self.priority) } else { "" };
+        self.lines.queue.add([prefix.as_bytes(), bytes].concat());
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -39,7 +47,7 @@ impl Write for Line {
 }
 
 /// syslog(3)'s number.
-fn priority(level: Level) -> &'static str {
+pub(super) fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",
         Level::WARN => "<4>",
