@@ -172,7 +172,7 @@ impl Session {
             .chain(self.calls.stuck_at())
             .chain(self.spares.due(&self.calls))
             .chain(self.trail.deadline(inbound))
-            .chain(self.config.deadline())
+            .chain(self.services.as_ref().and_then(|_| self.config.deadline()))
             .min()
     }
 
