@@ -163,6 +163,9 @@ pub struct Hello {
     /// Nodes that died with volumes in use and write no more: for those whose agent was away then.
     #[serde(default)]
     pub died: Vec<Died>,
+    /// It begins the exchange: all forget what was said in this view before it, and say Hello.
+    #[serde(default)]
+    pub begins: bool,
 }
 
 /// One boot of a node that ended.

@@ -55,14 +55,14 @@ fn hello() -> impl Strategy<Value = Hello> {
     let identity = prop_oneof![entry().prop_map(Identity::Entry), ".{0,64}".prop_map(Identity::Unfit)];
     let previous = (ring(), any::<bool>()).prop_map(|(ring, quorate)| Previous { ring, quorate });
     let absent = (any::<u32>(), live()).prop_map(|(nodeid, live)| Absent { nodeid, live });
-    let facts = (incarnation, any::<u64>(), vec(any::<u8>(), 0..64), identity, any::<[bool; 4]>(), ".{0,16}");
+    let facts = (incarnation, any::<u64>(), vec(any::<u8>(), 0..64), identity, any::<[bool; 5]>(), ".{0,16}");
     let state =
         (proptest::option::of(table()), vec(entry(), 0..4), proptest::option::of(previous), live(), vec(absent, 0..4));
     let died = (any::<u32>(), any::<[u8; 16]>()).prop_map(|(nodeid, boot_id)| Died { nodeid, boot_id });
     let state = (state, volumes(), vec(any::<u32>(), 0..4), vec(died, 0..4));
     (facts, state).prop_map(
         |(
-            (incarnation, nonce, handshake, identity, [local, quorate, incomplete, cut_off], release),
+            (incarnation, nonce, handshake, identity, [local, quorate, incomplete, cut_off, begins], release),
             ((table, held, previous, live, absent), volumes, unfenced, died),
         )| Hello {
             incarnation,
@@ -82,6 +82,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             volumes,
             unfenced,
             died,
+            begins,
         },
     )
 }

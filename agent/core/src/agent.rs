@@ -130,6 +130,9 @@ pub struct Exchange {
     pub nonces: BTreeMap<Member, u64>,
     /// We owe one.
     pub owed: bool,
+    /// And it is to begin the exchange, for all.
+    #[serde(default)]
+    pub begins: bool,
     /// Ours that are on their way back to us, of this view or of one before.
     pub outstanding: u32,
     /// The last step begun in this view.
@@ -336,6 +339,10 @@ impl Agent {
             Reason::NodeDown => "nodedown",
             Reason::Leave | Reason::ProcDown | Reason::Join | Reason::NodeUp | Reason::Unknown(_) => "procdown",
         };
+        if how == "procdown" && self.agreed.is_none() && !self.exchange.hellos.contains_key(&member) {
+            // corosync may have lost its last words with a ring that it tells nobody about (decision 10, seed 6481321).
+            self.unheard.insert(node, true);
+        }
         // A process that ends without Goodbye says nothing about its node: its kernel may go on.
         match self.lives.remove(&node) {
             Some(_) if planted!(AbsentIsForgotten) => {}

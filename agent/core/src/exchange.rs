@@ -74,6 +74,7 @@ impl Agent {
             return self.undecodable(from, &why, fx);
         }
         let mine = self.member() == Some(from);
+        self.begin_anew(&hello, mine);
         let exchange = &mut self.exchange;
         exchange.nonces.insert(from, hello.nonce);
         if exchange.hellos.contains_key(&from) && !planted!(SecondHelloIsIgnored) {
@@ -273,7 +274,7 @@ impl Agent {
         if !self.admitted && !self.joins_saved && self.is_local() {
             self.save(fx); // also when this daemon ends before that
         }
-        self.exchange.owed = false;
+        (self.exchange.owed, self.exchange.begins) = (false, false);
         self.exchange.outstanding += 1;
         self.exchange.told = hello.live;
         self.volumes.told.clone_from(&hello.volumes);
@@ -290,7 +291,7 @@ impl Agent {
         let Some(me) = self.member() else { return false };
         let exchange = &self.exchange;
         let Some(agreed) = self.agreed.as_ref().filter(|_| exchange.outstanding == 0) else {
-            return exchange.outstanding > 0 || exchange.hellos.contains_key(&me);
+            return exchange.outstanding > 0 || exchange.hellos.contains_key(&me) && !exchange.begins;
         };
         let asked = |step: &Step| step.answers.get(&me) == Some(&None) && exchange.answered < step.round;
         agreed.step.as_ref().is_some_and(|step| !asked(step))
@@ -324,6 +325,7 @@ impl Agent {
             volumes: self.volumes_here(),
             unfenced: self.unfenced(),
             died: self.died(),
+            begins: self.exchange.begins,
         })
     }
 

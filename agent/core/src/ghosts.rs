@@ -16,6 +16,8 @@ impl Agent {
         if self.view.compare(from, tag) {
             self.tell_ghosts(self.view.ghosts().difference(&known).copied().collect(), fx);
             self.new_view();
+            // Others may have known before, or come to know later.
+            self.exchange.begins = true;
         }
     }
 

@@ -262,3 +262,25 @@ fn by_node<T: Clone>(saved: &BTreeMap<u32, T>) -> BTreeMap<NodeId, T> {
 fn boots_of(hellos: &BTreeMap<Member, Hello>) -> BTreeMap<NodeId, [u8; 16]> {
     hellos.iter().map(|(member, hello)| (NodeId(member.nodeid), hello.incarnation.boot_id)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Reason, ViewChange};
+    use crate::ids::Tick;
+    use proto::peer::Live;
+
+    #[test]
+    fn who_ends_unheard_may_use_anything() {
+        let (node, member) = (NodeId(3), Member { nodeid: 3, pid: 7 });
+        let mut agent = Agent::new();
+        agent.policy.fence = Fence::Manual;
+        agent.uses.insert(node, BTreeSet::new());
+        agent.lives.insert(node, Live::default());
+        let left = vec![(member, Reason::ProcDown)];
+        let change = ViewChange { members: BTreeSet::new(), joined: vec![], left };
+        agent.handle(Tick(1), Event::ViewChanged(change), &mut Effects::default());
+        agent.node_died(node);
+        assert!(agent.deaths[&node].learned, "its last words may have been lost");
+    }
+}

@@ -49,6 +49,7 @@ macro_rules! planted {
 
 pub mod adopt;
 pub mod agent;
+mod anew;
 mod ask;
 pub mod control;
 pub mod deaths;

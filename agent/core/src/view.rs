@@ -22,8 +22,8 @@
 //!
 //! corosync may also fail to list who lives: then no message of the others names our view, and nothing can be agreed on, until
 //! the ring changes and the lists are compared. An unlisted member that speaks is told to people. And where all others list a
-//! ghost, its process may come to be with nobody told but itself, as corosync announces nobody who is listed: it waits for their
-//! first word, and they for its answers. It tells people so.
+//! ghost, its process may come to be with nobody told but itself, as corosync announces nobody who is listed: they think that it
+//! has heard them. It asks them again (`anew`).
 
 use crate::event::{Reason, ViewChange};
 use crate::ids::{Member, NodeId, RingId};

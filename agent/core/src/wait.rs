@@ -26,8 +26,6 @@ pub enum Wait {
     Quorum { here: usize, configured: usize },
     /// These agents have not said Hello in this view.
     Hello { from: BTreeSet<Member> },
-    /// Nobody has said Hello but we.
-    AllHellos { from: BTreeSet<Member> },
     /// corosync does not list this agent here, whose messages come: no view is the same to all.
     Unlisted { member: Member },
     /// These have not answered the step.
@@ -85,10 +83,6 @@ const TWO_PROCESSES_FIX: &str = "two processes of one node, and o2cpgd of that n
 pub(crate) const CONFIG_FIX: &str = "mend /etc/corosync/corosync.conf on all nodes (corosync-cmapctl shows what corosync took of it), then \
     corosync-cfgtool -R";
 
-const UNANNOUNCED_FIX: &str = "see o2cpg status on those nodes; if they wait for this one in turn, it is a fault of corosync, met in 3.1.7: \
-    it has not told them that o2cpgd joined here; restart o2cpgd here if o2cpg can-stop says yes, else corosync on another node where it does, \
-    or on one without mounts";
-
 const UNLISTED_FIX: &str = "a fault of corosync, met in 3.1.7: its lists differ between nodes, and are compared again when its ring \
     changes; restart corosync on a node where o2cpg can-stop says yes, else on one without mounts: it costs legacy clients their groups";
 
@@ -103,7 +97,7 @@ impl Wait {
             Wait::Join { .. } => "join",
             Wait::QuorumRing => "quorum-ring",
             Wait::Quorum { .. } => "quorum",
-            Wait::Hello { .. } | Wait::AllHellos { .. } => "hello",
+            Wait::Hello { .. } => "hello",
             Wait::Unlisted { .. } => "unlisted",
             Wait::Answers { .. } => "answers",
             Wait::Kernel { .. } => "kernel",
@@ -135,9 +129,7 @@ impl Wait {
     #[must_use]
     pub fn nodes(&self) -> Vec<u32> {
         match self {
-            Wait::Hello { from } | Wait::AllHellos { from } | Wait::Answers { from, .. } => {
-                from.iter().map(|m| m.nodeid).collect()
-            }
+            Wait::Hello { from } | Wait::Answers { from, .. } => from.iter().map(|m| m.nodeid).collect(),
             Wait::Unlisted { member } => vec![member.nodeid],
             Wait::AddRefused { by: node, .. }
             | Wait::Misaligned { node, .. }
@@ -184,14 +176,13 @@ impl Wait {
             Wait::Quorum { .. } => {
                 "start the missing nodes, or see corosync-quorumtool -s; nothing is changed without quorum".into()
             }
-            Wait::Hello { from } | Wait::AllHellos { from } if are_two_of_one_node(from) => {
+            Wait::Hello { from } if are_two_of_one_node(from) => {
                 TWO_PROCESSES_FIX.into()
             }
             Wait::Hello { .. } => {
                 "if that pid is o2cpgd, see o2cpg status on that node; if there is no such process, start o2cpgd there; any other program in the group has to be ended"
                     .into()
             }
-            Wait::AllHellos { .. } => UNANNOUNCED_FIX.into(),
             Wait::Unlisted { .. } => UNLISTED_FIX.into(),
             Wait::Answers { .. } => "see o2cpg status on the node that is missing".into(),
             Wait::Kernel { .. } => "a write to configfs blocks; see dmesg and /proc/PID/stack of o2cpgd".into(),
@@ -268,7 +259,6 @@ impl fmt::Display for Wait {
             Wait::QuorumRing => f.write_str("quorum's word on this ring"),
             Wait::Quorum { here, configured } => write!(f, "quorum: {here} of {configured} nodes are here"),
             Wait::Hello { from } => write!(f, "the first message of {}", processes(from)),
-            Wait::AllHellos { from } => write!(f, "the first message of anybody else: {}", processes(from)),
             Wait::Unlisted { member } => write!(
                 f,
                 "corosync on this node to list node {} (pid {}), whose messages come",

@@ -2,7 +2,7 @@
 
 use crate::agent::Agent;
 use crate::effect::Effects;
-use crate::ids::{Member, NodeId, Tick};
+use crate::ids::{NodeId, Tick};
 use crate::leave::Leaving;
 use crate::legacy::LegacyWait;
 use crate::notice::Notice;
@@ -12,7 +12,6 @@ use crate::timers::{REMINDER_FIRST_MS, REMINDER_MS, Timer};
 use crate::wait::Wait;
 use proto::peer::VolumeId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// A wait shorter than this is shown by `status`, but not told.
 pub const TOLD_AFTER_MS: u64 = 1_000;
@@ -98,6 +97,7 @@ impl Agent {
 
     pub(crate) fn remind(&mut self, fx: &mut Effects) {
         self.waits.next_reminder = None;
+        let mut lacks_hellos = false;
         for standing in self.waits.standing.iter_mut().filter(|standing| standing.due() <= self.now) {
             let what = standing.wait.to_string();
             fx.notice(match standing.told {
@@ -105,6 +105,10 @@ impl Agent {
                 _ => Notice::WaitStill { what, for_s: self.now.since(standing.since) / 1000 },
             });
             standing.told += 1;
+            lacks_hellos |= matches!(standing.wait, Wait::Hello { .. });
+        }
+        if lacks_hellos {
+            self.ask_for_hellos_again();
         }
     }
 
@@ -159,9 +163,7 @@ impl Agent {
                 return Some(Wait::Unlisted { member: *member });
             }
             let silent = |member: &_| !self.exchange.hellos.contains_key(member);
-            let from: BTreeSet<Member> = self.view.each_live().filter(silent).collect();
-            let is_alone = self.exchange.hellos.len() == 1 && self.member().is_some_and(|me| !silent(&me));
-            return Some(if is_alone { Wait::AllHellos { from } } else { Wait::Hello { from } });
+            return Some(Wait::Hello { from: self.view.each_live().filter(silent).collect() });
         };
         let configured = self.config.as_ref().map_or(0, |config| config.nodes.len());
         (!agreed.quorate).then(|| Wait::Quorum { here: self.view.ring_nodes().len(), configured })
@@ -225,7 +227,6 @@ fn cause(wait: &Wait) -> (&'static str, Option<NodeId>, Option<VolumeId>, &str) 
         | Wait::QuorumRing
         | Wait::Quorum { .. }
         | Wait::Hello { .. }
-        | Wait::AllHellos { .. }
         | Wait::Unlisted { .. }
         | Wait::Kernel { .. }
         | Wait::Control { .. }
@@ -241,6 +242,7 @@ fn cause(wait: &Wait) -> (&'static str, Option<NodeId>, Option<VolumeId>, &str) 
 mod tests {
     use super::*;
     use crate::event::{ClusterConfig, Connected, Reason, ViewChange};
+    use crate::ids::Member;
     use crate::ids::RingId;
     use proto::peer::ViewTag;
 

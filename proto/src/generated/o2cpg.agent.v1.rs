@@ -103,6 +103,9 @@ pub struct Hello {
     /// died with volumes in use and write no more, for those whose agent was away then
     #[prost(message, repeated, tag = "18")]
     pub died: ::prost::alloc::vec::Vec<Died>,
+    /// all forget the Hellos of this view that came before, and say their own again
+    #[prost(bool, tag = "19")]
+    pub begins: bool,
     #[prost(oneof = "hello::Identity", tags = "4, 5")]
     pub identity: ::core::option::Option<hello::Identity>,
 }

@@ -87,6 +87,7 @@ fn hello(hello: wire::Hello) -> Result<Hello> {
         volumes: optional("volumes", hello.volumes, volumes)?.unwrap_or_default(),
         unfenced: list("unfenced", hello.unfenced, limits::UNFENCED_MAX, Ok)?,
         died: list("died", hello.died, limits::DIED_MAX, died)?,
+        begins: hello.begins,
     })
 }
 

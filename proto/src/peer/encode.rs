@@ -71,6 +71,7 @@ fn hello(hello: &Hello) -> wire::Hello {
         volumes: (!hello.volumes.is_empty()).then(|| volumes(&hello.volumes)),
         unfenced: hello.unfenced.iter().copied().take(limits::UNFENCED_MAX).collect(),
         died: hello.died.iter().copied().take(limits::DIED_MAX).map(died).collect(),
+        begins: hello.begins,
     }
 }
 

@@ -36,6 +36,7 @@ fn hello() -> Hello {
         volumes: BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        begins: false,
     }
 }
 
@@ -354,6 +355,7 @@ fn largest() -> Message {
         volumes: (0..=255).map(|n| VolumeId([n; 16])).collect(),
         unfenced: vec![u32::MAX; limits::UNFENCED_MAX],
         died: vec![Died { nodeid: u32::MAX, boot_id: [0xff; 16] }; limits::DIED_MAX],
+        begins: true,
     };
     Message { view: ViewTag { ring, members: members.collect() }, body: Body::Hello(hello.into()) }
 }

@@ -53,6 +53,8 @@ pub struct Ledger {
     /// The digest of what an agent held after the message of this place in the order, in this ring.
     common: BTreeMap<(u64, RingId), (u32, u64)>,
     goodbyes: BTreeSet<Member>,
+    /// Whom a node takes for a ghost although it is there, and since when.
+    mistaken: BTreeMap<(u32, Member), Micros>,
     answered: BTreeSet<u64>,
     asked: BTreeSet<u64>,
     gone: BTreeSet<u64>,
@@ -64,6 +66,8 @@ pub struct Ledger {
 const COMMON_MAX: usize = 512;
 /// A daemon may not know yet what has been mounted for less than this.
 const LOOK_TIME: Micros = 100 * MS;
+/// A corosync that stands still holds the first word back for so long, by the nemesis.
+const MISTAKEN_TIME: Micros = 10 * SECOND;
 /// Nor the others, that somebody has mounted.
 const NEWS_TIME: Micros = SECOND;
 
@@ -274,8 +278,10 @@ fn a_node_becomes_local_only_when_every_member_has_its_entry(_ledger: &mut Ledge
         return Ok(());
     };
     let Some(agreed) = seen.agent.agreed() else { return Err(format!("n{}: nothing is agreed", seen.node)) };
-    let ring = seen.cluster.corosync.ring_of(seen.node).map(|(_, ring)| ring).unwrap_or_default();
-    let is_beside = |member: &Member| member.nodeid != seen.node && ring.contains(&member.nodeid);
+    let has =
+        |node: u32, other: u32| seen.cluster.corosync.ring_of(node).is_some_and(|(_, ring)| ring.contains(&other));
+    let is_beside =
+        |member: &Member| member.nodeid != seen.node && has(seen.node, member.nodeid) && has(member.nodeid, seen.node);
     for member in agreed.established().into_iter().filter(is_beside) {
         let Some(host) = seen.cluster.hosts.get(&member.nodeid).filter(|host| host.powered) else { continue };
         let wanted = (own.address.as_ipv4(), own.port.as_u16());
@@ -383,7 +389,7 @@ fn a_message_of_another_view_changes_nothing(_ledger: &mut Ledger, seen: &Seen<'
 /// S8.
 fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     for standing in seen.agent.waits() {
-        let (Wait::Hello { from } | Wait::AllHellos { from } | Wait::Answers { from, .. }) = &standing.wait else {
+        let (Wait::Hello { from } | Wait::Answers { from, .. }) = &standing.wait else {
             continue;
         };
         if let Some(ghost) = from.iter().find(|member| seen.told.is_ghost(**member)) {
@@ -393,14 +399,20 @@ fn nobody_waits_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
     Ok(())
 }
 
-/// S8. Who is out of the ring may be alive; of who is in it, its own corosync knows best.
-fn nobody_who_is_there_is_taken_for_a_ghost(_ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    let view = seen.agent.view();
-    let is_there = |ghost: &&Member| view.in_ring(NodeId(ghost.nodeid)) && seen.cluster.corosync.lists_its_own(**ghost);
-    match view.ghosts().iter().find(is_there) {
-        Some(ghost) => Err(format!("n{}: {ghost}", seen.node)),
-        None => Ok(()),
+/// S8. Who is out of the ring may be alive; of who is in it, its own corosync knows best. It may have come to be after others
+/// have called it a ghost: then its first word, or that of somebody who began anew, puts it right (decision 10).
+fn nobody_who_is_there_is_taken_for_a_ghost(ledger: &mut Ledger, seen: &Seen<'_>) -> Outcome {
+    let (view, now) = (seen.agent.view(), seen.cluster.now());
+    let is_there = |ghost: &Member| view.in_ring(NodeId(ghost.nodeid)) && seen.cluster.corosync.lists_its_own(*ghost);
+    let taken: BTreeSet<Member> = view.ghosts().into_iter().filter(is_there).collect();
+    ledger.mistaken.retain(|(node, ghost), _| *node != seen.node || taken.contains(ghost));
+    for ghost in taken {
+        let since = *ledger.mistaken.entry((seen.node, ghost)).or_insert(now);
+        if now > since + MISTAKEN_TIME {
+            return Err(format!("n{}: {ghost} for {} ms", seen.node, (now - since) / MS));
+        }
     }
+    Ok(())
 }
 
 /// S4: PROCDOWN is never counted as clean, nor a LEAVE without the word.

@@ -56,6 +56,7 @@ fn hello() -> Message {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        begins: false,
     };
     message(Body::Hello(hello.into()))
 }
@@ -80,6 +81,7 @@ fn blank(boot_id: [u8; 16], unfit: &str) -> Hello {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        begins: false,
     }
 }
 
@@ -114,6 +116,7 @@ fn hello_max() -> Message {
         volumes: std::collections::BTreeSet::new(),
         unfenced: Vec::new(),
         died: Vec::new(),
+        begins: false,
     };
     let members = vec![(Member { nodeid: u32::MAX, pid: u32::MAX }, u64::MAX)];
     Message { view: ViewTag { ring: HIGHEST, members }, body: Body::Hello(hello.into()) }
@@ -139,6 +142,14 @@ fn hello_died() -> Message {
     let mut message = hello_unfit();
     if let Body::Hello(hello) = &mut message.body {
         hello.died = vec![Died { nodeid: 3, boot_id: [0xcd; 16] }];
+    }
+    message
+}
+
+fn hello_begins() -> Message {
+    let mut message = hello_unfit();
+    if let Body::Hello(hello) = &mut message.body {
+        hello.begins = true;
     }
     message
 }
@@ -196,6 +207,7 @@ fn cases() -> Vec<(&'static str, Message)> {
         ("hello-volumes", hello_volumes()),
         ("hello-unfenced", hello_unfenced()),
         ("hello-died", hello_died()),
+        ("hello-begins", hello_begins()),
         ("fenced", message(Body::Fenced(Fenced { nodeid: 3, by: "the fence program".into() }))),
     ]
 }

@@ -4,7 +4,7 @@ use super::outcome::Failure;
 use super::perform::MOVED_BY;
 use super::questions::PIN;
 use super::{REST_MAX, Run};
-use crate::sim::agenda::{MS, Micros, SECOND};
+use crate::sim::agenda::{Micros, SECOND};
 use crate::sim::cluster::{MountOutcome, Tool, address};
 use crate::sim::host::Host;
 use agent_core::Agent;
@@ -19,8 +19,6 @@ use proto::control::Ask;
 
 /// At rest a tool has its word after this, and after the longest time in which corosync may still be busy.
 const WORD_MAX: Micros = 30 * SECOND;
-/// For so long an agent is alone with its Hello before a person helps, in ms.
-const UNHEARD_MS: u64 = 60_000;
 /// init looks for daemons that have ended so often.
 const RESTART_EVERY: Micros = 2 * SECOND;
 /// Most steps of a run: a cluster that turns in circles is restless too.
@@ -74,16 +72,6 @@ impl Run<'_> {
         };
         if self.cluster.hosts.get(&node).is_some_and(is_lost) {
             self.cluster.power_off(node);
-        }
-    }
-
-    /// What the status of such a node asks for: corosync has told nobody that its agent joined.
-    fn restart_if_unannounced(&mut self, node: u32) {
-        let now = self.cluster.now() / MS;
-        let waits = self.cluster.agent(node).into_iter().flat_map(Agent::waits);
-        let mut hellos = waits.filter(|standing| matches!(standing.wait, Wait::AllHellos { .. }));
-        if hellos.any(|standing| now > standing.since.0 + UNHEARD_MS) {
-            self.cluster.stop_daemon(node);
         }
     }
 
@@ -146,7 +134,6 @@ impl Run<'_> {
             self.unmount_if_drifted(node); // of what was in mount(2) when all faults ended
             self.unmount_if_used_again(node);
             self.unmount_if_in_the_way(node);
-            self.restart_if_unannounced(node);
             self.cluster.power_on(node);
             match self.cluster.agent(node) {
                 Some(agent) if says_unfit(agent) => self.cluster.look(node), // what was refused once may be read now
