@@ -132,7 +132,8 @@ impl Agent {
         if here.len() >= VOLUMES_MAX && !here.contains(&volume) {
             return no(errno::NOSPC, format!("{VOLUMES_MAX} volumes are in use here"));
         }
-        let is_in = self.is_known_to_use(volume) && here.contains(&volume);
+        // A mount that failed or has not begun is no mount: whoever comes after it waits for all that the first one waited for.
+        let is_in = self.is_known_to_use(volume) && self.mounted_volumes().contains(&volume);
         let phase = if is_in { Phase::Running } else { Phase::Joining };
         self.volumes.attempts.insert(volume, Attempt { phase, ..asked });
         let go_on = || status(errno::ALREADY, format!("{volume} is in use here already: go on"));

@@ -26,7 +26,7 @@ pub(super) fn nobody_is_down_who_may_still_write(_: &mut Ledger, seen: &Seen<'_>
 /// Whoever mounts again is forgotten as dead by all who had to bury it. Whoever is out of its ring cannot: it is dead to this
 /// side, and has a gate of its own.
 pub(super) fn nobody_mounts_before_its_own_death_is_handled(_: &mut Ledger, seen: &Seen<'_>) -> Outcome {
-    let yes = |effect: &Effect| matches!(effect, Effect::MountReply(_, MountAnswer::Status { errno: 0, .. }));
+    let yes = |effect: &Effect| matches!(effect, Effect::MountReply(_, MountAnswer::Status { errno: 0 | 114, .. }));
     let host = seen.cluster.hosts.get(&seen.node).filter(|host| host.tool.is_some());
     if host.is_none() || !seen.record.effects.iter().any(yes) {
         return Ok(());

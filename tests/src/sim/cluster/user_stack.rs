@@ -101,7 +101,7 @@ impl Cluster {
         let is_its = client == super::deeds::tool_of(node);
         let asks = |host: &&mut Host| is_its && host.tool == Some(Tool::Asks);
         let Some(host) = self.hosts.get_mut(&node).filter(asks) else { return };
-        let may_mount = matches!(answer, MountAnswer::Status { errno: 0, .. });
+        let may_mount = matches!(answer, MountAnswer::Status { errno: 0 | 114, .. });
         if may_mount {
             host.tool = Some(Tool::Mounts);
             host.kernel.lockspace(true);
