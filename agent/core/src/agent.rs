@@ -403,11 +403,13 @@ impl Agent {
     fn kernel_seen(&mut self, view: KernelView, fx: &mut Effects) {
         let before = (self.kernel.mounts.clone(), self.kernel.held(), self.is_local());
         let (stack, unreadable) = (self.kernel.stack.word().to_owned(), self.kernel.unreadable().is_some());
+        let was_fit = self.own_entry().is_ok();
         let busy = self.work.as_ref().is_some_and(Work::in_kernel);
         let view = KernelView { tree: view.tree.filter(|_| !busy), ..view };
         self.kernel.see(view);
         self.settle_volumes(fx);
         self.exchange.owed |= self.kernel.stack.word() != stack || self.kernel.unreadable().is_some() != unreadable;
+        self.exchange.owed |= self.own_entry().is_ok() != was_fit;
         if self.kernel.mounts != before.0 {
             let mounts = self.kernel.mounts.iter().map(|mount| mount.path.clone()).collect();
             fx.notice(Notice::Mounts { mounts });

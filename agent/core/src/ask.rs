@@ -5,6 +5,7 @@ use crate::effect::{Effect, Effects};
 use crate::ids::{ClientId, NodeId};
 use crate::notice::Notice;
 use crate::pins::Pin;
+use crate::wait::Wait;
 use proto::control::api::{self, refusal::Kind, response::Answer};
 use proto::control::{Ask, Condition};
 use proto::peer::{Body, Entry, Proposal, ProposalReason};
@@ -55,7 +56,8 @@ impl Agent {
             Condition::Quorate => self.agreed.as_ref().is_some_and(|agreed| agreed.quorate),
             Condition::Ready => self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid))),
             Condition::Settled => self.is_quiet() || planted!(SettledIsAGuess),
-            Condition::NodeGone(node) => !self.view.in_ring(self.node_named(node)?),
+            // Without corosync nobody is seen, and nobody is known to be gone.
+            Condition::NodeGone(node) => !self.view.in_ring(self.node_named(node)?) && self.view.is_open(),
             Condition::NodeReady(node) => self.is_ready(self.node_named(node)?) || planted!(ReadyIsAGuess),
         })
     }
@@ -115,7 +117,7 @@ impl Agent {
     /// The removal itself is agreed by all; this only asks for it.
     fn forget(&mut self, text: &str, fx: &mut Effects) -> Result<Answer, No> {
         let node = self.node_named(text)?;
-        if let Err(wait) = self.may_act() {
+        if let Err(wait) = self.may_act().and_then(|()| self.may_be_proposed()) {
             let why = format!("waiting for {wait}");
             return Err(no(Kind::Refused, &format!("{text} cannot be forgotten now"), &why, "o2cpg status"));
         }
@@ -133,14 +135,28 @@ impl Agent {
         Ok(done(format!("asked all members to remove {}; see o2cpg status", entry.name)))
     }
 
+    /// A proposal that has to wait for another view is lost with this one.
+    fn may_be_proposed(&self) -> Result<(), Wait> {
+        let agreed = self.agreed.as_ref().filter(|agreed| agreed.quorate).ok_or_else(|| self.quorum_wait())?;
+        match agreed.blocking_absent().next() {
+            Some((node, live)) => Err(Wait::Absent { node, mounts: live.mounts }),
+            None => Ok(()),
+        }
+    }
+
     /// A person takes the responsibility. Everybody learns it at the same point.
     fn ack_dead(&mut self, text: &str, by: String) -> Result<Answer, No> {
         let node = self.node_named(text)?;
+        if !self.view.is_open() {
+            let (what, why) =
+                (format!("it is not known whether {text} is dead"), "corosync is not reachable, or has just begun");
+            return Err(no(Kind::ClusterUnreachable, &what, why, "say it on a node that has corosync; o2cpg status"));
+        }
         if self.view.in_ring(node) {
             let why = "corosync has it as a member of the ring";
             return Err(no(Kind::Refused, &format!("{text} is not dead"), why, "power it off first; o2cpg nodes"));
         }
-        let closed = self.deaths.get(&node).is_some_and(|death| death.fenced_by.is_none());
+        let closed = self.deaths.get(&node).is_some_and(|death| !self.is_gate_open(death));
         if !closed {
             let what = format!("nothing waits for the end of {text}");
             return Err(no(Kind::NotFound, &what, "its fence gate is not closed", "o2cpg status"));

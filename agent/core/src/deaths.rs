@@ -131,7 +131,7 @@ impl Agent {
         if !self.agreed.as_ref().is_some_and(|agreed| agreed.quorate) {
             return;
         }
-        let leads = self.agreed.as_ref().and_then(crate::table::Agreed::proposer) == self.member();
+        let leads = self.agreed.as_ref().and_then(crate::table::Agreed::leader) == self.member();
         for node in self.deaths.keys().copied().collect::<Vec<_>>() {
             let name = self.name_of(node);
             let Some(death) = self.deaths.get(&node) else { continue };
@@ -302,7 +302,7 @@ impl Agent {
             return self.timers.cancel(Timer::Grace);
         }
         let (now, leads) =
-            (self.now, self.agreed.as_ref().is_some_and(|it| it.quorate && it.proposer() == self.member()));
+            (self.now, self.agreed.as_ref().is_some_and(|it| it.quorate && it.leader() == self.member()));
         for node in live {
             let since = *self.absent_since.entry(node).or_insert(now);
             if now.since(since) < grace || !leads {

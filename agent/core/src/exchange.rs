@@ -60,6 +60,7 @@ impl Agent {
             Body::Hello(hello) => self.heard_hello(from, *hello, fx),
             Body::Answer(answer) => self.heard_answer(from, answer, fx),
             Body::Proposal(proposal) => self.heard_proposal(proposal),
+            Body::Live(_) | Body::Volumes(_) if self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&from)) => {}
             Body::Live(live) => self.heard_live(from, live),
             Body::Probe(id) if mine && self.link.probe == Some(id) => self.link.probe = None,
             Body::Probe(_) => {}
@@ -86,7 +87,8 @@ impl Agent {
             self.agreed = None;
         }
         self.left.remove(&NodeId(from.nodeid));
-        if hello.local {
+        let is_beside = |other: &Member| other.nodeid == from.nodeid && *other != from;
+        if hello.local && !self.exchange.hellos.keys().any(is_beside) {
             // Also where somebody stays silent and nothing is agreed: its agent may die before that.
             self.lives.insert(NodeId(from.nodeid), hello.live);
         }
@@ -128,7 +130,8 @@ impl Agent {
         let counts = agreed.each_established().chain(agreed.outsiders().map(|(member, _)| *member));
         self.lives = counts.map(|member| (NodeId(member.nodeid), agreed.hellos[&member].live)).collect();
         self.find_the_dead(&agreed.hellos);
-        self.uses.extend(agreed.hellos.iter().map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
+        let speaks = agreed.hellos.iter().filter(|(member, _)| !agreed.is_second(member));
+        self.uses.extend(speaks.map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
         self.note_silent(&agreed);
         self.note_unknown(&agreed);
         self.agreed = Some(agreed);
@@ -274,6 +277,7 @@ impl Agent {
         if !self.admitted && !self.joins_saved && self.is_local() {
             self.save(fx); // also when this daemon ends before that
         }
+        self.cut_off &= hello.live.is_live(); // what was unmounted meanwhile is over
         (self.exchange.owed, self.exchange.begins) = (false, false);
         self.exchange.outstanding += 1;
         self.exchange.told = hello.live;
@@ -428,12 +432,12 @@ impl Agent {
     }
 
     /// Whether corosync's nodelist still has this very node. An address that is not known, for a name server does not
-    /// answer, is not another one.
+    /// answer, is not another one, nor is a number that waits in the settings.
     pub(crate) fn is_configured(&self, entry: &Entry) -> bool {
         let node = self.config.as_ref().and_then(|config| config.nodes.get(&NodeId(entry.nodeid)));
         node.is_some_and(|node| {
             node.address.as_ref().map_or(true, |address| *address == entry.address)
-                && identity::number(&self.policy, NodeId(entry.nodeid)) == Ok(entry.number)
+                && identity::number(&self.policy, NodeId(entry.nodeid)).map_or(true, |number| number == entry.number)
         })
     }
 
@@ -442,7 +446,9 @@ impl Agent {
         let kept: BTreeSet<u8> = agreed.kept.keys().copied().filter(|_| !planted!(HeldForEver)).collect();
         let entries = kept.into_iter().filter_map(|number| agreed.table.entries.get(&number).cloned());
         for entry in entries.collect::<Vec<_>>() {
-            let reason = self.forgets(&entry).unwrap_or(ProposalReason::Unconfigured);
+            // As it was asked for: what a person wants is judged otherwise than what a nodelist lacks.
+            let asked = self.agreed.as_ref().and_then(|agreed| agreed.proposals.get(&entry.number)).copied();
+            let reason = asked.or_else(|| self.forgets(&entry)).unwrap_or(ProposalReason::Unconfigured);
             self.say(Body::Proposal(Proposal { number: entry.number, reason }), fx);
         }
     }
@@ -473,6 +479,11 @@ impl Agreed {
     /// The member of a node, if one has said Hello.
     #[must_use]
     pub fn of_node(&self, node: NodeId) -> Option<(&Member, &Hello)> {
-        self.hellos.iter().find(|(member, _)| member.nodeid == node.0)
+        self.hellos.iter().find(|(member, _)| member.nodeid == node.0 && !self.is_second(member))
+    }
+
+    /// Whether it is beside its node's agent, and so speaks for nothing there: its kernel may be a model, or its tools none.
+    pub(crate) fn is_second(&self, member: &Member) -> bool {
+        matches!(self.standing.get(member), Some(Standing::Refused(Refusal::SecondAgent { .. })))
     }
 }

@@ -16,7 +16,8 @@ impl Agreed {
         let is_out = |member: &Member| !self.each_established().any(|other| other.nodeid == member.nodeid);
         self.standing.iter().filter(move |(member, _)| {
             let hello = &self.hellos[member];
-            hello.live.is_live() && hello.absent.iter().any(|it| it.nodeid == member.nodeid) && is_out(member)
+            let names_itself = hello.absent.iter().any(|it| it.nodeid == member.nodeid);
+            hello.live.is_live() && names_itself && is_out(member) && !self.is_second(member)
         })
     }
 

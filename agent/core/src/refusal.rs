@@ -180,6 +180,15 @@ impl Refusal {
                 "in the section quorum of /etc/corosync/corosync.conf on all nodes: provider: corosync_votequorum; unmount ocfs2, then restart corosync on all of them".into()
             }
             Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
+            Refusal::Mismatch { block, .. } if block == "stack" => {
+                "choose one cluster stack on all nodes: o2cpg stack set, after unmounting what is mounted".into()
+            }
+            Refusal::Mismatch { block, .. } if block == "cluster name" => {
+                "make totem.cluster_name equal in /etc/corosync/corosync.conf on all nodes, then restart corosync there".into()
+            }
+            Refusal::Mismatch { block, .. } if block == "protocol version" => {
+                "install the same release of o2cpg on all nodes".into()
+            }
             Refusal::Mismatch { block, .. } => {
                 format!(
                     "make {} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), unmount what is mounted on this one, then restart its o2cpgd",

@@ -121,7 +121,8 @@ impl Agreed {
     /// Those who use nothing.
     fn without_volumes(&self) -> impl Iterator<Item = NodeId> + '_ {
         let uses_nothing = |hello: &Hello| !hello.live.is_live() && !hello.incomplete;
-        self.hellos.iter().filter(move |(_, hello)| uses_nothing(hello)).map(|(member, _)| NodeId(member.nodeid))
+        let idle = self.hellos.iter().filter(move |(member, hello)| uses_nothing(hello) && !self.is_second(member));
+        idle.map(|(member, _)| NodeId(member.nodeid))
     }
 
     /// Those who use volumes, and are in or about to be.

@@ -122,6 +122,11 @@ impl Agreed {
         self.each_established().find(|member| !was_cut_off(member))
     }
 
+    /// Who has a program run or a node ended, for all: also where everybody was cut off from the others at some time.
+    pub(crate) fn leader(&self) -> Option<Member> {
+        self.proposer().or_else(|| self.each_established().next())
+    }
+
     /// Who must answer a step.
     #[must_use]
     pub fn participants(&self, kind: &StepKind) -> BTreeSet<Member> {

@@ -165,8 +165,12 @@ impl Agent {
             let silent = |member: &_| !self.exchange.hellos.contains_key(member);
             return Some(Wait::Hello { from: self.view.each_live().filter(silent).collect() });
         };
+        (!agreed.quorate).then(|| self.quorum_wait())
+    }
+
+    pub(crate) fn quorum_wait(&self) -> Wait {
         let configured = self.config.as_ref().map_or(0, |config| config.nodes.len());
-        (!agreed.quorate).then(|| Wait::Quorum { here: self.view.ring_nodes().len(), configured })
+        Wait::Quorum { here: self.view.ring_nodes().len(), configured }
     }
 }
 
@@ -176,7 +180,9 @@ fn is_retried(wait: &Wait) -> bool {
 
 fn note_change_waits(agreed: &Agreed, waits: &mut Vec<Wait>) {
     let name = |number: &u8| agreed.table.entries.get(number).map_or_else(|| number.to_string(), |e| e.name.clone());
-    waits.extend(agreed.refused.values().map(|(entry, by, refusal)| Wait::AddRefused {
+    // Of a node that is not here nobody tries again, and nobody lacks it.
+    let refused = agreed.refused.values().filter(|(entry, _, _)| agreed.of_node(NodeId(entry.nodeid)).is_some());
+    waits.extend(refused.map(|(entry, by, refusal)| Wait::AddRefused {
         entry: entry.name.clone(),
         by: NodeId(by.nodeid),
         refusal: refusal.clone(),

@@ -385,6 +385,7 @@ fn manner_of(text: &str) -> Result<Manner, String> {
         "garbage" => Manner::Garbage,
         "bent" => Manner::Bent,
         "second-agent" => Manner::SecondAgent,
+        "model" => Manner::Model,
         _ => return Err(format!("no manner {text:?}")),
     })
 }

@@ -3,7 +3,7 @@
 use super::corosync::Seen;
 use super::rng::Rng;
 use agent_core::ids::{Member, RingId};
-use proto::peer::{Body, Message, ViewTag};
+use proto::peer::{Body, Live, Message, ViewTag};
 use std::collections::BTreeSet;
 
 /// How it behaves.
@@ -18,6 +18,8 @@ pub enum Manner {
     Bent,
     /// A second agent on its node: says Hello in each view, as the first one there does.
     SecondAgent,
+    /// The same with a kernel of its own, a modelled one, in which nothing is mounted.
+    Model,
 }
 
 /// See the module.
@@ -57,7 +59,7 @@ impl Intruder {
             Manner::Silent | Manner::Garbage => vec![],
             Manner::Bent if from == self.member || Message::decode(bytes).is_err() => vec![],
             Manner::Bent => [bent(bytes, rng)].into_iter().filter(|bytes| Message::decode(bytes).is_err()).collect(),
-            Manner::SecondAgent => self.mimic(from, bytes).into_iter().collect(),
+            Manner::SecondAgent | Manner::Model => self.mimic(from, bytes).into_iter().collect(),
         }
     }
 
@@ -69,6 +71,12 @@ impl Intruder {
             return None;
         }
         hello.nonce = NONCE + u64::from(self.member.pid);
+        if self.manner == Manner::Model {
+            (hello.local, hello.live) = (false, Live::default());
+            hello.held.clear();
+            hello.volumes.clear();
+            hello.absent.clear();
+        }
         self.said_in.push(view.clone());
         Some(Message { view, body: Body::Hello(hello) }.encode())
     }

@@ -359,7 +359,9 @@ impl Cluster {
     /// Another process joins our group on this node.
     pub fn intrude(&mut self, node: u32, manner: Manner) {
         self.lives += 1;
-        let pid = INTRUDER_PID + u32::try_from(self.lives).unwrap_or_default();
+        // Pids begin anew at some time: who came later may be the lower one.
+        let first = if manner == Manner::Model { 1 } else { INTRUDER_PID };
+        let pid = first + u32::try_from(self.lives).unwrap_or_default();
         let handle = Handle { node, pid, number: 0 };
         let joined = self.corosync.connect(handle).and_then(|()| self.corosync.join(handle, GROUP));
         if joined.is_ok() {

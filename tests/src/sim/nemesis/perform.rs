@@ -72,7 +72,9 @@ impl Run<'_> {
             Deed::Ask(node, byte) => self.ask(node, byte),
             Deed::Intrude(node, byte) => {
                 let manners = [Manner::Silent, Manner::Garbage, Manner::Bent, Manner::SecondAgent];
-                cluster.intrude(node, manners[usize::from(byte) % manners.len()]);
+                let manner = manners[usize::from(byte) % manners.len()];
+                let is_model = manner == Manner::SecondAgent && byte & 64 != 0;
+                cluster.intrude(node, if is_model { Manner::Model } else { manner });
             }
             Deed::IntrudersEnd => cluster.intruders_end(),
             Deed::Strange(node, strange) => self.be_strange(node, strange),
