@@ -134,6 +134,10 @@ impl Agent {
         }
         // A mount that failed or has not begun is no mount: whoever comes after it waits for all that the first one waited for.
         let is_in = self.is_known_to_use(volume) && self.mounted_volumes().contains(&volume);
+        if !is_in && self.control.unguarded.contains(&volume) {
+            let left = "an earlier mount is still under way in this kernel, or has left its lockspace behind";
+            return no(errno::BUSY, format!("{volume}: {left}; try again, and if that stays so, restart this node"));
+        }
         let phase = if is_in { Phase::Running } else { Phase::Joining };
         self.volumes.attempts.insert(volume, Attempt { phase, ..asked });
         let go_on = || status(errno::ALREADY, format!("{volume} is in use here already: go on"));
