@@ -56,6 +56,7 @@ const TABLE: &[(Bug, &[&str], u64)] = &[
             "a_node_becomes_local_only_when_every_member_has_its_entry",
             "all_comes_to_rest",
             "whoever_is_let_in_has_the_time_outs_of_the_others",
+            "nobody_spins",
         ],
         200,
     ),

@@ -408,7 +408,8 @@ fn nobody_who_is_there_is_taken_for_a_ghost(ledger: &mut Ledger, seen: &Seen<'_>
     ledger.mistaken.retain(|(node, ghost), _| *node != seen.node || taken.contains(ghost));
     for ghost in taken {
         let since = *ledger.mistaken.entry((seen.node, ghost)).or_insert(now);
-        if now > since + MISTAKEN_TIME {
+        // Who was announced here in this ring is none, whatever others say.
+        if now > since + MISTAKEN_TIME || seen.told.was_announced(ghost) {
             return Err(format!("n{}: {ghost} for {} ms", seen.node, (now - since) / MS));
         }
     }

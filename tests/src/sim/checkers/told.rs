@@ -224,6 +224,11 @@ impl Told {
         self.is_open() && (!self.nodes.contains(&NodeId(member.nodeid)) || self.is_left_out(member))
     }
 
+    /// It joined in this ring, or has spoken in it.
+    pub(super) fn was_announced(&self, member: Member) -> bool {
+        self.newcomers.contains(&member)
+    }
+
     fn delivered(&mut self, from: Member, message: &Message, now: Micros) {
         let ghosts = self.live().count();
         self.compare(from, &message.view);
