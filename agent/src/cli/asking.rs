@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args;
 use super::client::Client;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, judged};
 use super::{Session, WAIT_TIMEOUT, local, render};
 
 /// Between two looks for a daemon that is not there yet.
@@ -25,7 +25,7 @@ struct Nodes<'a> {
 
 impl Session {
     pub(super) fn status(&self, check: bool) -> Result<u8, Failure> {
-        let shown = self.any_status().and_then(|status| self.show_status(&status).map(|()| status.health()));
+        let shown = self.any_status().and_then(|status| judged(self.show_status(&status), status.health()));
         match (shown, check) {
             (Ok(health), true) => Ok(check_code(health)),
             (Ok(_), false) => Ok(Exit::Ok.code()),
@@ -60,8 +60,8 @@ impl Session {
 
     pub(super) fn can_stop(&self) -> Result<Exit, Failure> {
         let answer: api::CanStop = self.ask(Ask::CanStop)?;
-        self.output.answer(&answer, |width| render::can_stop(&answer, width))?;
-        Ok(if answer.yes { Exit::Ok } else { Exit::Refused })
+        let exit = if answer.yes { Exit::Ok } else { Exit::Refused };
+        judged(self.output.answer(&answer, |width| render::can_stop(&answer, width)), exit)
     }
 
     pub(super) fn wait(&self, condition: args::Condition, node: Option<String>) -> Result<Exit, Failure> {

@@ -82,6 +82,14 @@ impl Failure {
     }
 }
 
+/// The code of a command whose exit code is its answer: it is the same whether anybody read the text to its end or not.
+pub(super) fn judged<T>(printed: Result<(), Failure>, code: T) -> Result<T, Failure> {
+    match printed {
+        Err(failure) if failure.exit != Exit::Ok => Err(failure),
+        _ => Ok(code),
+    }
+}
+
 impl From<api::Refusal> for Failure {
     fn from(refusal: api::Refusal) -> Failure {
         use api::refusal::Kind;

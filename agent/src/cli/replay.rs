@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, judged};
 use super::output::Format;
 use super::text::{BAD, FAINT, counted, escaped, styled};
 use super::{Session, render};
@@ -53,12 +53,12 @@ impl Session {
             Teller { session: self, last: recording.events, told: 0, status: String::new(), trouble: None };
         let report = replay(recording.bytes.as_slice(), &mut |step| teller.tell(step));
         let report = report.map_err(|error| unplayable(file, &error))?;
-        teller.trouble.map_or(Ok(()), Err)?;
-        match self.output.format {
-            Format::Text => self.output.text(&(teller.status + &text(&report)))?,
-            _ => self.output.answer(&summary(&report), |_| String::new())?,
-        }
-        Ok(if report.differences.is_empty() { Exit::Ok } else { Exit::Failed })
+        let exit = if report.differences.is_empty() { Exit::Ok } else { Exit::Failed };
+        let printed = teller.trouble.map_or(Ok(()), Err).and_then(|()| match self.output.format {
+            Format::Text => self.output.text(&(teller.status + &text(&report))),
+            _ => self.output.answer(&summary(&report), |_| String::new()),
+        });
+        judged(printed, exit)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the command does without a daemon.
 
-use crate::played::{o2cpg, socket};
+use crate::played::{command, o2cpg, socket};
 use std::fs;
-use std::os::unix::net::UnixListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use agent_core::ids::Tick;
@@ -57,6 +58,12 @@ fn a_recording_is_replayed_and_judged() {
     let differs = run("-o json", &bad);
     assert_eq!((differs.code, differs.json()["differences"][0]["line"].as_u64()), (1, Some(2)));
     assert_eq!(run("", &dir.path().join("none")).code, 7);
+    for options in ["", "-v", "-o json"] {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut unread = command(&socket(&dir), &format!("replay {} {options}", bad.display()));
+        assert_eq!(unread.stdout(OwnedFd::from(writer)).status().unwrap().code(), Some(1), "{options}");
+    }
 }
 
 #[test]

@@ -75,17 +75,31 @@ fn a_dump_that_is_refused_or_breaks_off_is_a_failure() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
+    assert_eq!(unread("status", status(api::Health::Ok)), (Some(0), String::new()));
+}
+
+#[test]
+fn a_code_that_is_the_answer_is_the_same_for_a_reader_that_has_seen_enough() {
+    let no = Answer::CanStop(api::CanStop { schema: "o2cpg.can-stop/1".into(), ..Default::default() });
+    assert_eq!(unread("can-stop", no), (Some(5), String::new()));
+    assert_eq!(unread("status --check", status(api::Health::Ok)), (Some(0), String::new()));
+    assert_eq!(unread("status --check", status(api::Health::Warn)), (Some(1), String::new()));
+    assert_eq!(unread("status --check", status(api::Health::Crit)), (Some(2), String::new()));
+}
+
+/// Code and standard error of a command that gets this answer when its standard output is closed already.
+fn unread(line: &str, answer: Answer) -> (Option<i32>, String) {
     let (closed, is_closed) = channel();
     let daemon = Daemon::playing(move |_, stream| {
         is_closed.recv().unwrap();
-        send(stream, status(api::Health::Ok));
+        send(stream, answer.clone());
     });
-    let mut command = command(&socket(&daemon.dir), "status");
+    let mut command = command(&socket(&daemon.dir), line);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     closed.send(()).unwrap();
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), b"".as_slice()));
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
 }
 
 #[test]
