@@ -42,6 +42,16 @@ def run(lab):
     action(lab, "stop", OK)
     expect("o2cpgd is gone", None, lab.agent.pid(NODE))
     not_running(lab)
+    without_its_unit(lab)
+
+
+def without_its_unit(lab):
+    """A daemon that systemd has not started is ended all the same."""
+    lab.agent.start(NODE, config=ocfs2.CONFIG)
+    lab.wait_for(NODE, "o2cpg wait --for ready", SOON_S)
+    action(lab, "monitor", OK)
+    action(lab, "stop", OK)
+    not_running(lab)
 
 
 def install(lab):
