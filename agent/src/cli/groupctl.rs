@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use super::args::Groupctl;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, judged};
 use super::legacy::Legacy;
 use super::output::Format;
 use super::text::escaped;
@@ -76,6 +76,8 @@ struct Control<'a> {
     /// Of standard input: what has been read and is no whole line yet.
     input: Vec<u8>,
     is_terminal: bool,
+    /// The first failure to print what groupd says. Nothing is printed after it, but what groupd says counts.
+    printed: Result<(), Failure>,
 }
 
 impl Session {
@@ -83,9 +85,12 @@ impl Session {
         if asked.commands == ["help"] {
             return self.output.text(HELP).map(|()| Exit::Ok);
         }
+        // All of it before anything is joined.
+        let level = Level::try_from(i64::from(asked.level)).map_err(|error| usage(&error.to_string()))?;
+        let words: Vec<Word> =
+            asked.commands.iter().filter_map(|line| parsed(line).transpose()).collect::<Result<_, _>>()?;
         let within = self.within(WAIT_TIMEOUT);
         let mut legacy = Legacy::connect(&asked.groupd_socket, within)?;
-        let level = Level::try_from(i64::from(asked.level)).map_err(|error| usage(&error.to_string()))?;
         legacy.send(&Request::Setup { kind: ClientKind::new(asked.r#type.as_bytes()), level })?;
         let mut control = Control {
             session: self,
@@ -95,25 +100,22 @@ impl Session {
             within,
             input: Vec::new(),
             is_terminal: asked.commands.is_empty() && io::stdin().is_terminal(),
+            printed: Ok(()),
         };
-        if asked.commands.is_empty() {
-            control.converse()?
-        } else {
-            control.carry_out(&asked.commands)?
-        }
-        control.leave_all()?;
-        Ok(Exit::Ok)
+        let done = if asked.commands.is_empty() { control.converse() } else { control.carry_out(words) };
+        // However it has ended: a connection that ends with groups on it is a client that died.
+        let left = control.leave_all();
+        judged(done, ()).and(left).and(control.printed).map(|()| Exit::Ok)
     }
 }
 
 impl Control<'_> {
-    fn carry_out(&mut self, commands: &[String]) -> Result<(), Failure> {
-        for line in commands {
-            match self.parsed(line)? {
-                Some(Word::Quit) => return Ok(()),
-                Some(word) => self.obey(word)?,
-                None => {}
+    fn carry_out(&mut self, words: Vec<Word>) -> Result<(), Failure> {
+        for word in words {
+            if word == Word::Quit {
+                return Ok(());
             }
+            self.obey(word)?;
         }
         Ok(())
     }
@@ -122,11 +124,12 @@ impl Control<'_> {
     fn converse(&mut self) -> Result<(), Failure> {
         self.prompt();
         loop {
+            self.printed.clone()?;
             match self.next()? {
                 Next::Said => {}
                 Next::End => return Ok(()),
                 Next::Line(line) => {
-                    let done = self.parsed(&line).and_then(|word| match word {
+                    let done = parsed(&line).and_then(|word| match word {
                         Some(Word::Quit) => Ok(true),
                         Some(word) => self.obey(word).map(|()| false),
                         None => Ok(false),
@@ -148,10 +151,6 @@ impl Control<'_> {
         if self.is_terminal {
             self.session.output.note(PROMPT);
         }
-    }
-
-    fn parsed(&self, line: &str) -> Result<Option<Word>, Failure> {
-        parse(line).map_err(|what| usage(&what))
     }
 
     fn obey(&mut self, word: Word) -> Result<(), Failure> {
@@ -182,6 +181,7 @@ impl Control<'_> {
         let until = Instant::now() + self.within;
         loop {
             let heard = self.hear(until)?;
+            self.printed.clone()?;
             if heard.iter().any(|callback| word_of(callback) == said && name.is_none_or(|name| callback.name() == name))
             {
                 return Ok(());
@@ -227,7 +227,9 @@ impl Control<'_> {
     fn take(&mut self) -> Result<Vec<Callback>, Failure> {
         let callbacks = self.legacy.callbacks()?;
         for callback in &callbacks {
-            self.print(callback)?;
+            if self.printed.is_ok() {
+                self.printed = self.print(callback);
+            }
             self.note(callback)?;
         }
         Ok(callbacks)
@@ -304,6 +306,10 @@ impl Control<'_> {
 
 fn usage(what: &str) -> Failure {
     Failure::usage(what, "o2cpg groupctl help shows the commands")
+}
+
+fn parsed(line: &str) -> Result<Option<Word>, Failure> {
+    parse(line).map_err(|what| usage(&what))
 }
 
 /// One line; `None` for an empty one or a remark.

@@ -5,5 +5,6 @@
 mod alone;
 mod answers;
 mod bad_daemons;
+mod groupctl;
 mod played;
 mod streams;
