@@ -1,7 +1,7 @@
 //! `groupctl`: be a libgroup program by hand. Commands come from the command line or from standard input, one a line;
 //! everything groupd says is printed as it comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -26,12 +26,14 @@ stopped NAME        answer a stop
 started NAME        answer the last start
 send NAME TEXT      multicast to the group
 auto on|off         answer stops and starts at once (off)
-wait WORD [NAME]    until this is said: setid, start, finish, stop, deliver, terminate
+wait WORD [NAME]    until this is said, or was since the last wait: setid, start, finish, stop, deliver, terminate
 quit                leave all groups, wait until they are left, and end
 ";
 const PROMPT: &str = "groupctl> ";
 /// Bytes of one command.
 const LINE_LEN_MAX: usize = 4096;
+/// What groupd has said and nobody has waited for; the oldest is forgotten.
+const UNWAITED_MAX: usize = 1024;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,8 @@ struct Control<'a> {
     legacy: Legacy,
     /// Groups joined and not terminated, with the number of the last start.
     joined: BTreeMap<GroupName, Option<EventNr>>,
+    /// What has been said since the last word that was waited for: groupd says several in one breath.
+    unwaited: VecDeque<Callback>,
     auto: bool,
     within: Duration,
     /// Of standard input: what has been read and is no whole line yet.
@@ -96,6 +100,7 @@ impl Session {
             session: self,
             legacy,
             joined: BTreeMap::new(),
+            unwaited: VecDeque::new(),
             auto: asked.auto,
             within,
             input: Vec::new(),
@@ -180,18 +185,20 @@ impl Control<'_> {
     fn wait(&mut self, said: &str, name: Option<&GroupName>) -> Result<(), Failure> {
         let until = Instant::now() + self.within;
         loop {
-            let heard = self.hear(until)?;
-            self.printed.clone()?;
-            if heard.iter().any(|callback| word_of(callback) == said && name.is_none_or(|name| callback.name() == name))
-            {
-                return Ok(());
+            while let Some(callback) = self.unwaited.pop_front() {
+                if word_of(&callback) == said && name.is_none_or(|name| callback.name() == name) {
+                    return Ok(());
+                }
             }
+            self.hear(until)?;
+            self.printed.clone()?;
         }
     }
 
     /// The end of this connection would count as the death of a client: its groups are left first.
     fn leave_all(&mut self) -> Result<(), Failure> {
         self.auto = true;
+        self.unwaited.clear();
         let until = Instant::now() + self.within;
         let names: Vec<GroupName> = self.joined.keys().cloned().collect();
         for name in names {
@@ -203,7 +210,8 @@ impl Control<'_> {
             self.legacy.send(&Request::Leave { name })?;
         }
         while !self.joined.is_empty() {
-            for callback in self.hear(until)? {
+            self.hear(until)?;
+            for callback in std::mem::take(&mut self.unwaited) {
                 // A leave is refused while the own join goes on.
                 if let Callback::Finish { name, .. } = callback {
                     self.legacy.send(&Request::Leave { name })?;
@@ -214,25 +222,27 @@ impl Control<'_> {
     }
 
     /// Waits for groupd, prints what it says, and answers if that is wanted.
-    fn hear(&mut self, until: Instant) -> Result<Vec<Callback>, Failure> {
-        match self.ready(Some(until), false)? {
-            (true, _) => self.take(),
-            (false, _) => {
-                let what = "groupd has not said it in time";
-                Err(Failure::new(Exit::TimedOut, what, "another member has not answered", "o2cpg groups --legacy"))
-            }
+    fn hear(&mut self, until: Instant) -> Result<(), Failure> {
+        // Other words, however many, do not prolong it.
+        if Instant::now() < until && self.ready(Some(until), false)?.0 {
+            return self.take();
         }
+        let what = "groupd has not said it in time";
+        Err(Failure::new(Exit::TimedOut, what, "another member has not answered", "o2cpg groups --legacy"))
     }
 
-    fn take(&mut self) -> Result<Vec<Callback>, Failure> {
-        let callbacks = self.legacy.callbacks()?;
-        for callback in &callbacks {
+    fn take(&mut self) -> Result<(), Failure> {
+        for callback in self.legacy.callbacks()? {
             if self.printed.is_ok() {
-                self.printed = self.print(callback);
+                self.printed = self.print(&callback);
             }
-            self.note(callback)?;
+            self.note(&callback)?;
+            if self.unwaited.len() == UNWAITED_MAX {
+                self.unwaited.pop_front();
+            }
+            self.unwaited.push_back(callback);
         }
-        Ok(callbacks)
+        Ok(())
     }
 
     fn note(&mut self, callback: &Callback) -> Result<(), Failure> {

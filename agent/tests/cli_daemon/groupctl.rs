@@ -141,3 +141,17 @@ fn a_mistake_in_a_script_leaves_the_groups() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(2));
     assert!(groupd.was_left("a"));
 }
+
+#[test]
+fn what_was_said_in_one_breath_is_waited_for_word_by_word() {
+    let words = ["join a", "wait setid a", "wait start a", "wait finish a"];
+    let ended = Groupd::willing().command("--timeout 5s", &words).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+#[test]
+fn a_word_is_waited_for_once() {
+    let groupd = Groupd::willing();
+    let ended = groupd.command("--timeout 300ms", &["join a", "wait finish", "wait finish"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+}
