@@ -26,6 +26,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Clients that may ask corosync at a time: each costs a thread.
 const CPG_LISTS_MAX: usize = 2;
+/// What a question is told that the end of the daemon leaves open. `o2cpg wait` asks the next daemon then.
+pub(crate) const DAEMON_ENDS: &str = "the daemon is ending";
 
 /// One for the daemon.
 pub(crate) struct Desk {
@@ -140,7 +142,7 @@ impl Question {
     pub(crate) async fn answer(&mut self) -> Answer {
         match (&mut self.answer).await {
             Ok(answer) => answer,
-            Err(_) => no(Kind::Failed, "the daemon is ending", "", "systemctl status o2cpgd"),
+            Err(_) => no(Kind::Failed, DAEMON_ENDS, "", "systemctl status o2cpgd"),
         }
     }
 

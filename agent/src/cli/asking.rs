@@ -67,19 +67,19 @@ impl Session {
     pub(super) fn wait(&self, condition: args::Condition, node: Option<String>) -> Result<Exit, Failure> {
         let wanted = wanted(condition, node)?;
         let what = sentence(&wanted);
-        match self.connect_when_there(WAIT_TIMEOUT)?.ask::<api::Done>(Ask::Wait(wanted)) {
+        match self.ask_when_there(&Ask::Wait(wanted), WAIT_TIMEOUT) {
             Ok(done) => self.tell_done(&done),
             Err(failure) if failure.exit == Exit::TimedOut => Err(self.still_waiting(what, failure)),
             Err(failure) => Err(failure),
         }
     }
 
-    /// At boot the command may be there before the daemon: who waits, waits for that too.
-    fn connect_when_there(&self, default: Duration) -> Result<Client, Failure> {
+    /// At boot the command may be there before the daemon, and a daemon may be started again: who waits, waits for that too.
+    fn ask_when_there(&self, ask: &Ask, default: Duration) -> Result<api::Done, Failure> {
         let mut left = self.within(default);
         let until = Instant::now() + left;
         loop {
-            match self.connect(left) {
+            match self.connect(left).and_then(|mut client| client.ask_while_there(ask.clone())) {
                 Err(failure) if failure.exit == Exit::NotRunning && Instant::now() < until => {
                     std::thread::sleep(CONNECT_AGAIN_AFTER);
                     left = until.saturating_duration_since(Instant::now()).max(CONNECT_AGAIN_AFTER);

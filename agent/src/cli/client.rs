@@ -13,6 +13,7 @@ use proto::control::{Ask, ControlError, DEADLINE_MAX_MS, Request, api, api::resp
 
 use super::duration::spoken;
 use super::exit::{Exit, Failure};
+use crate::desk::DAEMON_ENDS;
 
 /// How much longer than the daemon's deadline we listen, so that its own "timed out" still arrives: it knows more.
 const GRACE: Duration = Duration::from_millis(500);
@@ -79,6 +80,21 @@ impl Client {
     pub fn ask<T: Answered>(&mut self, ask: Ask) -> Result<T, Failure> {
         self.send(ask)?;
         self.answer()?.ok_or_else(|| self.closed())
+    }
+
+    /// As [`Client::ask`], for who would as well ask the next daemon: one that ends instead of answering is one that does not
+    /// run.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_while_there<T: Answered>(&mut self, ask: Ask) -> Result<T, Failure> {
+        self.send(ask)?;
+        match self.answer() {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(Failure { exit: Exit::NotRunning, ..self.closed() }),
+            Err(failure) if failure.what == DAEMON_ENDS => Err(Failure { exit: Exit::NotRunning, ..failure }),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Asks only; [`Client::answer`] takes what comes.

@@ -1,12 +1,13 @@
 //! Everything a daemon can do wrong.
 
-use crate::played::{Daemon, done, hold, o2cpg, socket, status};
+use crate::played::{Daemon, done, hold, o2cpg, send, socket, status};
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::socket::{Backlog, listen};
-use proto::control::api::{self};
+use proto::control::api::{self, refusal::Kind, response::Answer};
 use proto::control::encode_answer;
 use tempfile::TempDir;
 
@@ -72,4 +73,22 @@ fn a_connection_that_closes_early_is_a_failure() {
         assert_eq!(ended.code, 1);
         assert!(ended.stderr.contains("without a complete answer"), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_wait_outlives_a_daemon_that_is_started_again() {
+    let ending = api::Refusal { kind: Kind::Failed.into(), what: "the daemon is ending".into(), ..Default::default() };
+    for last_words in [None, Some(Answer::Refusal(ending))] {
+        let is_second = AtomicBool::new(false);
+        let daemon = Daemon::playing(move |_, stream| match &last_words {
+            _ if is_second.swap(true, Ordering::Relaxed) => send(stream, done("ready")),
+            Some(words) => send(stream, words.clone()),
+            None => {}
+        });
+        let ended = daemon.run("wait --for ready");
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "ready\n"), "{}", ended.stderr);
+    }
+    // Whoever tries again where no daemon is tries again here.
+    let ended = Daemon::playing(|_, _| {}).run("wait --for ready --timeout 300ms");
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
 }
