@@ -136,6 +136,11 @@ impl Client {
         }
     }
 
+    /// The deadline begins anew: the next part of an answer.
+    pub fn again(&mut self) {
+        self.until = Some(Instant::now() + self.within + GRACE);
+    }
+
     /// From here on answers may take as long as they like: a stream that follows.
     pub fn forever(&mut self) {
         self.until = None;

@@ -51,7 +51,7 @@ use self::output::Output;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for `wait`, which is there to take time.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same for `dump`, which moves megabytes.
+/// The same for each part of a `dump`, which moves megabytes.
 const DUMP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the command line of this process.

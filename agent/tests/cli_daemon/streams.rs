@@ -1,7 +1,8 @@
 //! Answers that go on: events, dumps, watch.
 
-use crate::played::{Daemon, command, event, send, socket, status};
+use crate::played::{Daemon, HANGS_AFTER, command, event, send, socket, status};
 use std::fs;
+use std::io::Read;
 use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -61,6 +62,37 @@ fn a_dump_is_what_the_daemon_sent() {
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
     assert!(ended.stderr.starts_with("2 lines"), "{}", ended.stderr);
     assert_eq!(fs::read(&file).unwrap(), b"{\"a\":1}\n{\"b\":2}\n");
+}
+
+#[test]
+fn a_dump_that_is_read_late_does_not_hold_up_the_daemon() {
+    /// More than the pipe and both sockets hold.
+    const PART_LEN: usize = 1 << 20;
+    let (sent, is_sent) = channel();
+    let daemon = Daemon::playing(move |_, stream| {
+        for last in [false, false, true] {
+            send(stream, Answer::Dump(api::DumpPart { data: vec![b'\n'; PART_LEN], last }));
+        }
+        sent.send(()).unwrap();
+    });
+    let mut child = command(&socket(&daemon.dir), "dump").stdout(Stdio::piped()).spawn().unwrap();
+    is_sent.recv_timeout(HANGS_AFTER).unwrap();
+    let mut dump = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut dump).unwrap();
+    assert_eq!((child.wait().unwrap().code(), dump.len()), (Some(0), 3 * PART_LEN));
+}
+
+#[test]
+fn the_deadline_of_a_dump_is_that_of_each_part() {
+    let daemon = Daemon::playing(|_, stream| {
+        for last in [false, false, true] {
+            // Two of them are longer than the deadline and its grace.
+            thread::sleep(Duration::from_millis(900));
+            send(stream, Answer::Dump(api::DumpPart { data: b"{}\n".to_vec(), last }));
+        }
+    });
+    let ended = daemon.run("dump --timeout 1s");
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "{}\n{}\n{}\n"), "{}", ended.stderr);
 }
 
 #[test]
