@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use groupd_compat::ids::EventNr;
-use groupd_compat::names::{ClientKind, GroupName, Level};
+use groupd_compat::names::{ClientKind, GroupKey, GroupName, Level};
 use groupd_compat::verbs::{Callback, Request, StartKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
@@ -71,6 +71,8 @@ enum Next {
 struct Control<'a> {
     session: &'a Session,
     legacy: Legacy,
+    groupd_socket: &'a str,
+    level: Level,
     /// Groups joined and not terminated, with the number of the last start.
     joined: BTreeMap<GroupName, Option<EventNr>>,
     /// What has been said since the last word that was waited for: groupd says several in one breath.
@@ -99,6 +101,8 @@ impl Session {
         let mut control = Control {
             session: self,
             legacy,
+            groupd_socket: &asked.groupd_socket,
+            level,
             joined: BTreeMap::new(),
             unwaited: VecDeque::new(),
             auto: asked.auto,
@@ -160,10 +164,7 @@ impl Control<'_> {
 
     fn obey(&mut self, word: Word) -> Result<(), Failure> {
         match word {
-            Word::Join(name) => {
-                self.joined.insert(name.clone(), None);
-                self.legacy.send(&Request::Join { name })
-            }
+            Word::Join(name) => self.join(name),
             Word::Leave(name) => self.legacy.send(&Request::Leave { name }),
             Word::Stopped(name) => self.legacy.send(&Request::StopDone { name }),
             Word::Started(name) => match self.joined.get(&name).copied().flatten() {
@@ -179,6 +180,22 @@ impl Control<'_> {
             Word::Help => self.session.output.text(HELP),
             Word::Quit => Ok(()),
         }
+    }
+
+    /// groupd says nothing to a join that it ignores, and would take a leave for the group of the client that has it.
+    fn join(&mut self, name: GroupName) -> Result<(), Failure> {
+        if self.joined.contains_key(&name) {
+            return Err(usage(&format!("{name} is joined already, or not left yet")));
+        }
+        let key = GroupKey { level: self.level, name: name.clone() };
+        if Legacy::connect(self.groupd_socket, self.within)?.group(key)?.is_some() {
+            let what = format!("{name} of level {} cannot be joined", i64::from(self.level));
+            let cause = "another client of this node has it, or one that died has left it behind";
+            let fix = "o2cpg groups --legacy shows it; choose another name, or another --level";
+            return Err(Failure::new(Exit::Refused, what, cause, fix));
+        }
+        self.joined.insert(name.clone(), None);
+        self.legacy.send(&Request::Join { name })
     }
 
     /// Until groupd says this word, of this group or of any.

@@ -6,8 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use groupd_compat::frame::{Frame, FrameReader};
+use groupd_compat::names::GroupKey;
 use groupd_compat::records::{GroupRecord, RECORD_LEN};
-use groupd_compat::verbs::{Callback, Request};
+use groupd_compat::verbs::{Callback, Query, Request};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
@@ -52,15 +53,29 @@ impl Legacy {
         let until = Instant::now() + self.within;
         let mut records = Vec::new();
         while records.len() <= RECORDS_MAX {
-            let mut bytes = [0; RECORD_LEN];
-            self.read_exact(&mut bytes, until)?;
-            if bytes.iter().all(|byte| *byte == 0) {
-                return Ok(records);
+            match self.record(until)? {
+                None => return Ok(records),
+                Some(record) => records.push(record),
             }
-            let record = GroupRecord::decode(&bytes);
-            records.push(record.map_err(|error| Failure::of("reading groupd's answer", &error, STRANGE))?);
         }
         Err(Failure::new(Exit::Failed, "groupd's answer does not end", "", STRANGE))
+    }
+
+    /// One group, if any client of this node is in it; on such a connection only.
+    pub(super) fn group(&mut self, key: GroupKey) -> Result<Option<GroupRecord>, Failure> {
+        self.send(&Request::GetGroup(Query::Group(key)))?;
+        self.record(Instant::now() + self.within)
+    }
+
+    /// `None`: the end of a list, or no such group.
+    fn record(&mut self, until: Instant) -> Result<Option<GroupRecord>, Failure> {
+        let mut bytes = [0; RECORD_LEN];
+        self.read_exact(&mut bytes, until)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let record = GroupRecord::decode(&bytes);
+        record.map(Some).map_err(|error| Failure::of("reading groupd's answer", &error, STRANGE))
     }
 
     /// The daemon's recent past as text. It closes the connection behind it.

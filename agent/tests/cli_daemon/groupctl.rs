@@ -13,9 +13,10 @@ use std::thread;
 use groupd_compat::frame::{FRAME_LEN, Frame};
 use groupd_compat::ids::{EventNr, GlobalId, NodeId};
 use groupd_compat::names::GroupName;
-use groupd_compat::verbs::{Callback, Request, StartKind};
+use groupd_compat::records::GroupRecord;
+use groupd_compat::verbs::{Callback, Query, Request, StartKind};
 
-/// A socket, and a thread that plays groupd behind it.
+/// A socket, and threads that play groupd behind it. One client is played to, and what others ask is answered.
 struct Groupd {
     name: String,
     /// What the client said; closed when the client has ended its connection.
@@ -24,12 +25,18 @@ struct Groupd {
 
 impl Groupd {
     fn playing(play: impl Fn(&Request, &mut UnixStream) + Send + 'static) -> Groupd {
+        Groupd::with(GroupRecord::default(), play)
+    }
+
+    /// Where every group is this one.
+    fn with(record: GroupRecord, play: impl Fn(&Request, &mut UnixStream) + Send + 'static) -> Groupd {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let name = format!("o2cpg-test-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let (sender, asked) = channel();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            thread::spawn(move || answer(&listener, &record));
             let mut bytes = [0; FRAME_LEN];
             while stream.read_exact(&mut bytes).is_ok() {
                 let request = Request::decode(&Frame::from(bytes)).unwrap();
@@ -57,6 +64,16 @@ impl Groupd {
     fn was_left(&self, name: &str) -> bool {
         let asked = std::iter::from_fn(|| self.asked.recv_timeout(HANGS_AFTER).ok());
         asked.collect::<Vec<_>>().contains(&Request::Leave { name: group(name) })
+    }
+}
+
+/// To one question of each connection.
+fn answer(listener: &UnixListener, record: &GroupRecord) {
+    for stream in listener.incoming() {
+        let (mut stream, mut bytes) = (stream.unwrap(), [0; FRAME_LEN]);
+        stream.read_exact(&mut bytes).unwrap();
+        assert!(matches!(Request::decode(&Frame::from(bytes)), Ok(Request::GetGroup(Query::Group(_)))));
+        stream.write_all(&record.encode()).unwrap();
     }
 }
 
@@ -154,4 +171,26 @@ fn a_word_is_waited_for_once() {
     let groupd = Groupd::willing();
     let ended = groupd.command("--timeout 300ms", &["join a", "wait finish", "wait finish"]).output().unwrap();
     assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+}
+
+#[test]
+fn a_group_of_another_client_is_neither_joined_nor_left() {
+    let record = GroupRecord { name: b"a".to_vec(), level: 3, member: true, ..GroupRecord::default() };
+    let groupd = Groupd::with(record, |request, stream| {
+        if let Request::Leave { name } = request {
+            say(stream, &left(name));
+        }
+    });
+    let ended = groupd.command("--timeout 2s", &["join a"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("another client of this node has it"), "{ended:?}");
+    assert!(!groupd.was_left("a"));
+}
+
+#[test]
+fn a_group_is_joined_once() {
+    let groupd = Groupd::willing();
+    let ended = groupd.command("", &["join a", "wait finish a", "join a"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(groupd.was_left("a"));
 }
