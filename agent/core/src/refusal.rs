@@ -180,21 +180,7 @@ impl Refusal {
                 "in the section quorum of /etc/corosync/corosync.conf on all nodes: provider: corosync_votequorum; unmount ocfs2, then restart corosync on all of them".into()
             }
             Refusal::SaysUnfit(_) => "see o2cpg status on that node".into(),
-            Refusal::Mismatch { block, .. } if block == "stack" => {
-                "choose one cluster stack on all nodes: o2cpg stack set, after unmounting what is mounted".into()
-            }
-            Refusal::Mismatch { block, .. } if block == "cluster name" => {
-                "make totem.cluster_name equal in /etc/corosync/corosync.conf on all nodes, then restart corosync there".into()
-            }
-            Refusal::Mismatch { block, .. } if block == "protocol version" => {
-                "install the same release of o2cpg on all nodes".into()
-            }
-            Refusal::Mismatch { block, .. } => {
-                format!(
-                    "make {} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), unmount what is mounted on this one, then restart its o2cpgd",
-                    setting(block)
-                )
-            }
+            Refusal::Mismatch { block, .. } => equal(block),
             Refusal::Handshake(_) => "install the same release of o2cpgd on all nodes".into(),
             Refusal::IdentityChanged { .. } => {
                 "unmount its ocfs2 volumes: it then gets the new entry by itself; or take the change back".into()
@@ -230,6 +216,22 @@ impl Refusal {
                     .into()
             }
         }
+    }
+}
+
+/// How what must be the same on all nodes is made so.
+fn equal(block: &str) -> String {
+    match block {
+        "stack" => "choose one cluster stack on all nodes: o2cpg stack set, after unmounting what is mounted".into(),
+        "cluster name" => {
+            "make totem.cluster_name equal in /etc/corosync/corosync.conf on all nodes, then restart corosync there"
+                .into()
+        }
+        "protocol version" => "install the same release of o2cpg on all nodes".into(),
+        block => format!(
+            "make {} equal in o2cpg.toml on all nodes (or set it once in corosync.conf, section o2cpg), unmount what is mounted on this one, then restart its o2cpgd",
+            setting(block)
+        ),
     }
 }
 
@@ -301,5 +303,21 @@ impl fmt::Display for Refusal {
             }
             Refusal::Ghost { pid } => write!(f, "corosync lists its pid {pid}, which is gone"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_setting_is_not_called_one() {
+        for (block, word) in
+            [("stack", "o2cpg stack set"), ("cluster name", "totem.cluster_name"), ("protocol version", "release")]
+        {
+            let fix = equal(block);
+            assert!(fix.contains(word) && !fix.contains("o2cpg.toml"), "{fix}");
+        }
+        assert!(equal("dead threshold").starts_with("make o2cb.dead_threshold equal in o2cpg.toml"));
     }
 }
