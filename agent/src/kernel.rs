@@ -257,7 +257,10 @@ impl Worker {
         self.tree.refresh();
         let tree = Some(self.read());
         let mounts = self.mounts.read().map_err(|error| warn!(%error, "the mounts cannot be read")).ok();
-        let stack = Some(self.stack.read(self.control.is_open()));
+        let stack = self.stack.read(self.control.is_open());
+        let stack = stack
+            .map_err(|error| warn!(%error, "the cluster stack cannot be looked at; what was seen last counts"))
+            .ok();
         self.last = KernelView { tree, mounts, stack };
         self.last.clone()
     }

@@ -2,10 +2,11 @@
 
 use super::Choice;
 use agent_core::event::Stack;
+use configfs::Errno;
 use proto::peer::VolumeId;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// Lockspaces that are looked at; more volumes than that are not served.
@@ -35,23 +36,35 @@ impl Place {
         }
     }
 
-    /// A file that is not there is a part that is not loaded.
-    pub(super) fn read(&self, control: bool) -> Stack {
-        let lockspaces = lockspaces(&self.sys.join("kernel/dlm"));
-        let deserted = !lockspaces.is_empty() && is_deserted(&self.sockets);
-        Stack {
-            label: text(&self.sys.join("fs/ocfs2/cluster_stack")).unwrap_or_default(),
-            recovers_by_itself: text(&self.configfs.join("dlm/cluster/recover_callbacks")).map(|text| text != "0"),
-            locking: text(&self.sys.join("fs/ocfs2/max_locking_protocol")).and_then(|text| locking(&text)),
+    /// A file that is not there is a part that is not loaded. One that is there and cannot be read says nothing, and then
+    /// nothing is said at all: half a look would take a user stack for o2cb.
+    pub(super) fn read(&self, control: bool) -> io::Result<Stack> {
+        let lockspaces = of(&self.sys.join("kernel/dlm"), lockspaces)?.unwrap_or_default();
+        let deserted = !lockspaces.is_empty() && of(&self.sockets, is_deserted)?.unwrap_or(false);
+        let recover_callbacks = of(&self.configfs.join("dlm/cluster/recover_callbacks"), text)?;
+        Ok(Stack {
+            label: of(&self.sys.join("fs/ocfs2/cluster_stack"), text)?.unwrap_or_default(),
+            recovers_by_itself: recover_callbacks.map(|text| text != "0"),
+            locking: of(&self.sys.join("fs/ocfs2/max_locking_protocol"), text)?.and_then(|text| locking(&text)),
             lockspaces,
             control,
             deserted,
-        }
+        })
     }
 }
 
-fn text(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+/// What `read` finds at this path; `None` where nothing is, or where its module goes away meanwhile (ENODEV, linux
+/// fs/kernfs/file.c).
+fn of<T>(path: &Path, read: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<Option<T>> {
+    match read(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || Errno::of(&error) == Errno::ENODEV => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("reading {}: {error}", path.display()))),
+    }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim().to_owned())
 }
 
 /// `1.0`.
@@ -61,18 +74,21 @@ fn locking(text: &str) -> Option<(u8, u8)> {
 }
 
 /// Those whose name is a volume's uuid.
-fn lockspaces(folder: &Path) -> BTreeSet<VolumeId> {
-    let entries = fs::read_dir(folder).into_iter().flatten().take(LOCKSPACES_MAX);
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+fn lockspaces(folder: &Path) -> io::Result<BTreeSet<VolumeId>> {
+    let entries = fs::read_dir(folder)?.take(LOCKSPACES_MAX);
+    let volume = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+    entries.filter_map(|entry| volume(entry).transpose()).collect()
 }
 
 /// Whether nobody listens where dlm_controld does as long as it lives. The kernel does not show whether somebody drives
-/// its lockspaces, and connecting would have dlm_controld wait for us. A list that cannot be read says nothing.
-fn is_deserted(sockets: &Path) -> bool {
-    File::open(sockets).is_ok_and(|file| {
-        let mut lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-        !lines.any(|line| line.ends_with(DLM_CONTROLD.as_bytes()))
-    })
+/// its lockspaces, and connecting would have dlm_controld wait for us.
+fn is_deserted(sockets: &Path) -> io::Result<bool> {
+    for line in BufReader::new(File::open(sockets)?).split(b'\n') {
+        if line?.ends_with(DLM_CONTROLD.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -83,7 +99,7 @@ mod tests {
     fn what_is_not_there_is_not_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::of(&Choice::Model(dir.path().to_owned()));
-        assert_eq!(place.read(false), Stack::default());
+        assert_eq!(place.read(false).unwrap(), Stack::default());
     }
 
     #[test]
@@ -100,11 +116,28 @@ mod tests {
         write("config/dlm/cluster/recover_callbacks", "0\n");
         write("sys/kernel/dlm/A0000000000000000000000000000000/id", "1\n");
         write("sys/kernel/dlm/clvmd/id", "1\n");
-        let stack = place.read(false);
+        let stack = place.read(false).unwrap();
         assert_eq!((stack.label.as_str(), stack.locking, stack.lockspaces.len()), ("cman", Some((1, 0)), 1));
         assert!(stack.needs_control());
         write("config/dlm/cluster/recover_callbacks", "1\n");
-        assert!(!place.read(false).needs_control());
+        assert!(!place.read(false).unwrap().needs_control());
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_not_taken_for_o2cb() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::of(&Choice::Model(dir.path().to_owned()));
+        let files = ["sys/fs/ocfs2/cluster_stack", "config/dlm/cluster/recover_callbacks"];
+        for path in files.map(|path| dir.path().join(path)) {
+            fs::create_dir_all(&path).unwrap();
+            let error = place.read(false).unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+            fs::remove_dir(&path).unwrap();
+        }
+        let folder = dir.path().join("sys/kernel/dlm");
+        fs::create_dir_all(folder.parent().unwrap()).unwrap();
+        fs::write(&folder, "").unwrap();
+        assert!(place.read(false).is_err(), "no lockspace is gone because the list cannot be read");
     }
 
     #[test]
@@ -117,12 +150,12 @@ mod tests {
             fs::write(dir.path().join("sockets"), text).unwrap();
         };
         sockets(&["@dlmc_query_sock"]);
-        assert!(!place.read(false).deserted, "no lockspace, nobody missing");
+        assert!(!place.read(false).unwrap().deserted, "no lockspace, nobody missing");
         fs::create_dir_all(dir.path().join("sys/kernel/dlm/A0000000000000000000000000000000")).unwrap();
-        assert!(place.read(false).deserted);
+        assert!(place.read(false).unwrap().deserted);
         sockets(&["@dlmc_query_sock", "@dlmc_sock"]);
-        assert!(!place.read(false).deserted);
+        assert!(!place.read(false).unwrap().deserted);
         fs::remove_file(dir.path().join("sockets")).unwrap();
-        assert!(!place.read(false).deserted, "what cannot be read says nothing");
+        assert!(!place.read(false).unwrap().deserted, "a list that is not there says nothing");
     }
 }
