@@ -302,6 +302,18 @@ fn a_log_that_nobody_reads_holds_nobody_up_and_says_what_is_missing() {
 }
 
 #[test]
+fn a_start_that_fails_ends_although_nobody_reads_why() {
+    let daemon = Daemon::start();
+    let (unread, mut full) = std::io::pipe().unwrap();
+    let len = nix::fcntl::fcntl(&full, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    full.write_all(&vec![b'\n'; usize::try_from(len).unwrap()]).unwrap();
+    let mut second = command(daemon.dir.path()).stderr(full).spawn().unwrap();
+    let status = until("the end of the second", || second.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    drop(unread);
+}
+
+#[test]
 fn a_pin_keeps_the_daemon_and_its_end_lets_it_go() {
     let daemon = Daemon::start();
     let pin = |text: &str| Ask::Pin { text: text.into(), node: None };

@@ -6,6 +6,7 @@ use clap::Parser;
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use tracing::error;
 
 /// The operator can repair it in the settings.
 const SETTINGS: u8 = 2;
@@ -26,25 +27,34 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error, FAILED),
     };
     let ended = daemon::run(args.options(), settings, log);
-    // The last lines of the log come before the last word.
+    // Not to stderr: who does not read the log would hold up the end.
+    let status = ended.map_or_else(
+        |error| {
+            error!("{}", line(&error));
+            ExitCode::from(FAILED)
+        },
+        |()| ExitCode::SUCCESS,
+    );
     drop(writer);
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, FAILED),
-    }
+    status
 }
 
-/// One line: what, and every cause.
+/// Before there is a log.
 fn failed(error: &dyn Error, status: u8) -> ExitCode {
-    let mut line = format!("o2cpgd: {error}");
+    // Nobody is left to tell if stderr is closed.
+    _ = writeln!(std::io::stderr(), "o2cpgd: {}", line(error));
+    ExitCode::from(status)
+}
+
+/// What, and every cause.
+fn line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         line += &format!(": {error}");
         cause = error.source();
     }
-    // Nobody is left to tell if stderr is closed.
-    _ = writeln!(std::io::stderr(), "{line}");
-    ExitCode::from(status)
+    line
 }
 
 fn shown(settings: &Live) -> ExitCode {

@@ -1,7 +1,8 @@
 //! The thread that writes the log. Whoever reads it (the journal, a pipe, a terminal) may stand still; the daemon must not.
 //!
-//! Lines wait in a bounded queue. What comes while it is full is lost, and counted: the next line that finds room is the
-//! count. At the end of the process the last lines are written, if somebody reads them soon.
+//! Lines wait in a bounded queue. What comes while it is full is lost, and counted, and so is what cannot be written: the
+//! next line that finds room is the count. At the end of the process the last lines are written, if somebody reads them soon,
+//! and what is still to be counted comes last.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +16,17 @@ const LINES_MAX: usize = 4096;
 /// At the end they are waited for so long.
 const LAST_WITHIN: Duration = Duration::from_secs(1);
 
+/// What waits: a line of the log, or the count of those that were lost.
+struct Line {
+    text: Vec<u8>,
+    /// Lines that are lost with it.
+    stands_for: u64,
+}
+
 /// The way in, for any thread.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    lines: Arc<Mutex<Option<SyncSender<Vec<u8>>>>>,
+    lines: Arc<Mutex<Option<SyncSender<Line>>>>,
     lost: Arc<AtomicU64>,
     /// What a line of warning begins with.
     warning: &'static str,
@@ -33,22 +41,40 @@ pub struct Writer {
 
 /// Starts the thread, which writes each line at once to `out`.
 pub(super) fn start(out: impl Write + Send + 'static, warning: &'static str) -> io::Result<(Queue, Writer)> {
-    let (sender, lines) = sync_channel::<Vec<u8>>(LINES_MAX);
+    let (sender, lines) = sync_channel(LINES_MAX);
     let (end, ended) = channel();
-    let mut out = out;
+    let lost = Arc::<AtomicU64>::default();
+    let queue = Queue { lines: Arc::new(Mutex::new(Some(sender))), lost: lost.clone(), warning };
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        // A reader that is gone has nobody to be told; whoever comes after it may read again.
-        lines.iter().for_each(|line| _ = out.write_all(&line));
+        write(out, &lines, &lost, warning);
         _ = end.send(());
     })?;
-    let lines = Arc::new(Mutex::new(Some(sender)));
-    let queue = Queue { lines, lost: Arc::default(), warning };
     Ok((queue.clone(), Writer { queue, ended }))
+}
+
+/// A reader that is gone has nobody to be told; whoever comes after it may read again, and learns what it missed.
+fn write(mut out: impl Write, lines: &Receiver<Line>, lost: &AtomicU64, warning: &str) {
+    for line in lines {
+        if out.write_all(&line.text).is_err() {
+            lost.fetch_add(line.stands_for, Ordering::Relaxed);
+        }
+    }
+    let still_lost = lost.load(Ordering::Relaxed);
+    if still_lost > 0 {
+        _ = out.write_all(&count(still_lost, warning).text);
+    }
+}
+
+/// The line that stands for those that were lost.
+fn count(lost: u64, warning: &str) -> Line {
+    let text = format!("{warning}{lost} lines of this log were lost here: nobody took it\n");
+    Line { text: text.into_bytes(), stands_for: lost }
 }
 
 impl Queue {
     /// Never waits for the reader.
-    pub(super) fn add(&self, line: Vec<u8>) {
+    pub(super) fn add(&self, text: Vec<u8>) {
+        let line = Line { text, stands_for: 1 };
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lines) = lines.as_ref() else { return };
         if !self.tell_lost(lines) || matches!(lines.try_send(line), Err(TrySendError::Full(_))) {
@@ -57,22 +83,20 @@ impl Queue {
     }
 
     /// Whether there is nothing to tell any more.
-    fn tell_lost(&self, lines: &SyncSender<Vec<u8>>) -> bool {
+    fn tell_lost(&self, lines: &SyncSender<Line>) -> bool {
         let lost = self.lost.load(Ordering::Relaxed);
         if lost == 0 {
             return true;
         }
-        let note = format!("{}{lost} lines of this log were lost here: nobody took it\n", self.warning);
-        let told = lines.try_send(note.into_bytes()).is_ok();
+        let told = lines.try_send(count(lost, self.warning)).is_ok();
         if told {
-            self.lost.store(0, Ordering::Relaxed);
+            self.lost.fetch_sub(lost, Ordering::Relaxed);
         }
         told
     }
 
     fn close(&self) {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
-        _ = lines.map(|lines| self.tell_lost(&lines));
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -143,5 +167,45 @@ mod tests {
         drop(writer);
         assert_eq!(read.try_iter().collect::<Vec<_>>(), ["one\n", "two\n"]);
         queue.add(b"nobody writes any more\n".to_vec());
+    }
+
+    #[test]
+    fn what_was_lost_is_told_at_the_end_although_the_queue_was_full() {
+        let (reader, go, read) = reader();
+        let (queue, writer) = start(reader, "").unwrap();
+        (0..LINES_MAX + 10).for_each(|number| queue.add(format!("{number}\n").into_bytes()));
+        (0..LINES_MAX + 10).for_each(|_| _ = go.send(()));
+        drop(writer);
+        let last = read.iter().last().unwrap();
+        assert!(last.contains(" lines of this log were lost here"), "{last}");
+    }
+
+    /// Refuses the first line.
+    struct Full {
+        refused: bool,
+        read: Sender<String>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if !std::mem::replace(&mut self.refused, true) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.read.send(String::from_utf8_lossy(bytes).into_owned()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_lost_and_told() {
+        let (read, from) = channel();
+        let (queue, writer) = start(Full { refused: false, read }, "").unwrap();
+        queue.add(b"one\n".to_vec());
+        drop(writer);
+        assert_eq!(from.iter().collect::<String>(), "1 lines of this log were lost here: nobody took it\n");
     }
 }
