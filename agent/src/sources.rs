@@ -3,6 +3,7 @@
 use crate::inputs::Input;
 use crate::kernel::{Kernel, Watch};
 use agent_core::Event;
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
 use std::fs::File;
 use std::io;
@@ -103,19 +104,29 @@ pub(crate) fn lockspaces(kernel: Kernel) {
     match device_events().and_then(|socket| watched(socket, Interest::READABLE)) {
         Ok(socket) => drop(spawn_local(async move {
             while let Ok(mut ready) = socket.readable().await {
-                let mut is_dlm = false;
-                let mut event = [0; UEVENT_LEN_MAX];
-                // What does not fit, or was dropped because there was too much, is found by the look now and then.
-                while let Ok(len) = recv(socket.as_raw_fd(), &mut event, MsgFlags::MSG_DONTWAIT) {
-                    is_dlm |= event[..len].windows(DLM_PATH.len()).any(|part| part == DLM_PATH);
-                }
+                let is_due = take_all(|event| recv(socket.as_raw_fd(), event, MsgFlags::MSG_DONTWAIT));
                 ready.clear_ready();
-                if is_dlm {
+                if is_due {
                     kernel.look(false);
                 }
             }
         })),
         Err(error) => debug!(%error, "lockspaces are not watched, only looked at now and then"),
+    }
+}
+
+/// Takes every event that waits; whether one of them may be of a lockspace.
+fn take_all(mut receive: impl FnMut(&mut [u8]) -> nix::Result<usize>) -> bool {
+    let mut event = [0; UEVENT_LEN_MAX];
+    let mut is_due = false;
+    loop {
+        match receive(&mut event) {
+            Ok(len) => is_due |= event[..len].windows(DLM_PATH.len()).any(|part| part == DLM_PATH),
+            // Some were dropped because there were too many, and those before them wait still. Readiness comes only with
+            // the first event of an empty queue, so none may stay.
+            Err(Errno::ENOBUFS | Errno::EINTR) => is_due = true,
+            Err(_) => return is_due,
+        }
     }
 }
 
@@ -130,4 +141,27 @@ fn device_events() -> io::Result<OwnedFd> {
 #[expect(deprecated, reason = "its successor is unsafe for types that give their descriptor away; ours do not")]
 fn watched<T: AsRawFd>(source: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(source, interest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overflow_means_a_look_and_what_waits_behind_it_is_taken() {
+        let takes = |answers: &[nix::Result<&[u8]>]| {
+            let mut answers = answers.iter();
+            let is_due = take_all(|event| {
+                let bytes = (*answers.next().unwrap_or(&Err(Errno::EAGAIN)))?;
+                event[..bytes.len()].copy_from_slice(bytes);
+                Ok(bytes.len())
+            });
+            (is_due, answers.len())
+        };
+        let (dlm, other) = (b"add@/kernel/dlm/A0\0".as_slice(), b"add@/kernel/slab/x\0".as_slice());
+        assert_eq!(takes(&[Ok(other), Ok(other)]), (false, 0));
+        assert_eq!(takes(&[Ok(other), Ok(dlm)]), (true, 0));
+        assert_eq!(takes(&[Ok(other), Err(Errno::ENOBUFS), Ok(other), Err(Errno::EINTR), Ok(other)]), (true, 0));
+        assert_eq!(takes(&[Err(Errno::EBADF), Ok(dlm)]), (false, 1));
+    }
 }
