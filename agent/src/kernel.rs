@@ -223,10 +223,7 @@ impl Worker {
             let event = match job {
                 Job::Apply(op, ops) => Some(Event::KernelDone(op, self.apply(ops))),
                 Job::Control(op, ops) => Some(Event::ControlDone(op, self.control.perform(&ops))),
-                Job::Lockspaces(op, node, volumes) => {
-                    let seen = volumes.into_iter().map(|volume| (volume, dlmc::look(volume, node)));
-                    Some(Event::LockspacesSeen(op, seen.collect()))
-                }
+                Job::Lockspaces(op, node, volumes) => Some(Event::LockspacesSeen(op, dlmc::look(volumes, node))),
                 Job::Look { asked } => {
                     looks.queued(asked).store(false, Ordering::Release);
                     let before = self.last.clone();

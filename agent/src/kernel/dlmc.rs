@@ -33,6 +33,7 @@ use agent_core::ids::NodeId;
 use configfs::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use proto::peer::VolumeId;
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -91,14 +92,33 @@ pub(super) fn unregister(volume: VolumeId) -> Result<(), KernelRefusal> {
     Ok(())
 }
 
-/// How its lockspace stands to this node.
-pub(super) fn look(volume: VolumeId, node: NodeId) -> Result<Option<Lockspace>, KernelRefusal> {
-    let look = || {
-        let lockspace = ask(Command::Lockspace, volume, 0)?;
-        let node = nobody_there(ask(Command::Node, volume, nodeid(node.0)?))?; // it may have heard of no node yet
-        Ok(standing(&lockspace, &node.unwrap_or_default()))
+/// How a lockspace stands to a node, or why that is not known.
+type Standing = Result<Option<Lockspace>, KernelRefusal>;
+
+/// How these lockspaces stand to this node.
+pub(super) fn look(volumes: BTreeSet<VolumeId>, node: NodeId) -> Vec<(VolumeId, Standing)> {
+    look_with(volumes, node, |volume| look_at(volume, node))
+}
+
+/// Who has been silent to one question is not asked the next: each costs [`ANSWER_WITHIN`], in which nothing else is done.
+fn look_with(
+    volumes: BTreeSet<VolumeId>,
+    node: NodeId,
+    look_at: impl Fn(VolumeId) -> Result<Lockspace, Errno>,
+) -> Vec<(VolumeId, Standing)> {
+    let mut is_silent = false;
+    let mut standing = |volume| {
+        let found = if is_silent { Err(Errno::ETIMEDOUT) } else { look_at(volume) };
+        is_silent |= found == Err(Errno::ETIMEDOUT);
+        nobody_there(found).map_err(|error| refused(&format!("ask about node {node}"), volume, error))
     };
-    nobody_there(look()).map_err(|error| refused(&format!("ask about node {node}"), volume, error))
+    volumes.into_iter().map(|volume| (volume, standing(volume))).collect()
+}
+
+fn look_at(volume: VolumeId, node: NodeId) -> Result<Lockspace, Errno> {
+    let lockspace = ask(Command::Lockspace, volume, 0)?;
+    let node = nobody_there(ask(Command::Node, volume, nodeid(node.0)?))?; // it may have heard of no node yet
+    Ok(standing(&lockspace, &node.unwrap_or_default()))
 }
 
 fn nodeid(node: u32) -> Result<i32, Errno> {
@@ -229,6 +249,27 @@ mod tests {
         assert_eq!(nobody_there::<()>(Err(Errno::ECONNREFUSED)), Ok(None));
         assert_eq!(nobody_there::<()>(Err(Errno::ETIMEDOUT)), Err(Errno::ETIMEDOUT));
         assert_eq!(nodeid(u32::MAX), Err(Errno::ERANGE));
+    }
+
+    #[test]
+    fn who_is_silent_is_asked_once_for_all_volumes() {
+        let volumes: BTreeSet<VolumeId> = (1..=3).map(|byte| VolumeId([byte; 16])).collect();
+        let asked = std::cell::Cell::new(0);
+        let look = |answer: Result<Lockspace, Errno>| {
+            asked.set(0);
+            look_with(volumes.clone(), NodeId(3), |_| {
+                asked.set(asked.get() + 1);
+                answer
+            })
+        };
+        let seen = look(Err(Errno::ETIMEDOUT));
+        assert_eq!((asked.get(), seen.len()), (1, 3));
+        assert!(seen.iter().all(|(volume, standing)| {
+            let refusal = standing.as_ref().unwrap_err();
+            refusal.errno == 110 && refusal.what.contains(&volume.to_string())
+        }));
+        assert!(look(Err(Errno::ENOENT)).iter().all(|(_, standing)| standing == &Ok(None)));
+        assert_eq!(asked.get(), 3);
     }
 
     #[test]
