@@ -65,8 +65,8 @@ impl RunDir {
         };
         let group = find_group(group)?;
         fs::create_dir_all(path).map_err(failed("making", path))?;
+        let lock = lock(&path.join("lock"))?; // before anything is changed under a daemon that runs
         share(path, DIR_MODE, group).map_err(failed("setting the mode of", path))?;
-        let lock = lock(&path.join("lock"))?;
         Ok(RunDir { path: path.to_owned(), group, _lock: lock })
     }
 
@@ -165,6 +165,7 @@ impl StateFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_second_daemon_is_told_the_pid_of_the_first() {
@@ -174,6 +175,17 @@ mod tests {
         assert_eq!(pid, Some(std::process::id()));
         drop(first);
         assert!(RunDir::take(dir.path(), None).is_ok());
+    }
+
+    #[test]
+    fn who_is_refused_has_changed_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = RunDir::take(dir.path(), None).unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        let owner = || fs::metadata(dir.path()).map(|found| (found.mode() & 0o777, found.gid())).unwrap();
+        let before = owner();
+        assert!(matches!(RunDir::take(dir.path(), Some("daemon")), Err(Error::Held { .. })));
+        assert_eq!(owner(), before);
     }
 
     #[test]
