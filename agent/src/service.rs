@@ -3,11 +3,18 @@
 //! READY comes when the start is over: what was found is adopted, the control socket listens, and this node is in the
 //! group, or refused, which a person has to look at. Without corosync there is neither; after [`PATIENCE`] the daemon
 //! counts as started nevertheless, because it must not be ended for that: volumes may be mounted.
+//!
+//! A service manager that does not read is not waited for: what it finds no room for comes again.
 
 use agent_core::ids::Tick;
 use proto::control::api::{Status, agent::State};
 use sd_notify::NotifyState;
 use std::cell::{Cell, RefCell};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
@@ -20,8 +27,8 @@ const BEFORE_THE_GROUP: [&str; 6] = ["corosync", "corosync-stuck", "config", "jo
 
 /// One for the daemon.
 pub(crate) struct Service {
-    /// Somebody listens.
-    listens: bool,
+    /// Where somebody listens.
+    manager: Option<OsString>,
     watchdog: Option<Duration>,
     fed: Cell<Tick>,
     ready: Cell<bool>,
@@ -37,7 +44,7 @@ impl Service {
         let mut usec = 0;
         let watched = sd_notify::watchdog_enabled(false, &mut usec);
         Service {
-            listens: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            manager: std::env::var_os("NOTIFY_SOCKET"),
             watchdog: watched.then(|| Duration::from_micros(usec)),
             fed: Cell::new(now),
             ready: Cell::new(false),
@@ -52,7 +59,7 @@ impl Service {
 
     /// Whether anybody wants to be told.
     pub(crate) fn listens(&self) -> bool {
-        self.listens
+        self.manager.is_some()
     }
 
     /// A sign of life. Called by the loop that does the work, so a loop that hangs gives none.
@@ -61,15 +68,14 @@ impl Service {
         let third = u64::try_from(within.as_millis() / 3).unwrap_or(u64::MAX);
         if now.since(self.fed.get()) >= third.saturating_sub(1) {
             self.fed.set(now);
-            tell(&[NotifyState::Watchdog]);
+            self.send(&[NotifyState::Watchdog]);
         }
     }
 
     /// Tells what is new.
     pub(crate) fn tell(&self, status: &Status) {
         let line = line(status);
-        if *self.line.borrow() != line {
-            tell(&[NotifyState::Status(&line)]);
+        if *self.line.borrow() != line && self.send(&[NotifyState::Status(&line)]) {
             *self.line.borrow_mut() = line;
         }
         if start_is_over(status) {
@@ -77,30 +83,52 @@ impl Service {
         }
     }
 
-    fn ready(&self) {
-        if !self.ready.replace(true) {
-            tell(&[NotifyState::Ready]);
+    /// Whether it is told.
+    fn ready(&self) -> bool {
+        if !self.ready.get() {
+            self.ready.set(self.send(&[NotifyState::Ready]));
         }
+        self.ready.get()
     }
 
     /// Adoption is done and the control socket listens; the rest must not take for ever.
     pub(crate) fn lose_patience_later(self: &Rc<Self>) {
         let service = self.clone();
         spawn_local(async move {
-            tokio::time::sleep(PATIENCE).await;
-            service.ready();
+            loop {
+                tokio::time::sleep(PATIENCE).await;
+                if service.ready() {
+                    return;
+                }
+            }
         });
     }
 
     pub(crate) fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        self.send(&[NotifyState::Stopping]);
+    }
+
+    /// Whether it need not be said again: it was taken, or there is nobody to take it.
+    fn send(&self, words: &[NotifyState<'_>]) -> bool {
+        let Some(manager) = &self.manager else { return true };
+        let message: String = words.iter().map(|word| format!("{word}\n")).collect();
+        let sent = send(manager, message.as_bytes());
+        if let Err(error) = &sent {
+            debug!(%error, message, "the service manager does not listen");
+        }
+        !sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
-fn tell(words: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(false, words) {
-        debug!(%error, "the service manager does not listen");
-    }
+/// One message, or none where its queue is full. An address with `@` is abstract (sd_notify(3)).
+fn send(manager: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match manager.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(manager)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(message, &address).map(drop)
 }
 
 fn state(status: &Status) -> State {
@@ -187,5 +215,33 @@ mod tests {
     fn without_corosync_the_start_is_not_over_but_with_a_refusal_it_is() {
         assert!(!start_is_over(&status(State::Waiting, &[("corosync", "corosync is not reachable: x")])));
         assert!(start_is_over(&status(State::Refused, &[])));
+    }
+
+    #[test]
+    fn a_service_manager_that_does_not_read_is_not_waited_for_and_told_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let name = format!("o2cpg-test-{}", std::process::id());
+        let abstract_address = SocketAddr::from_abstract_name(&name).unwrap();
+        let sockets = [
+            (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
+            (UnixDatagram::bind_addr(&abstract_address).unwrap(), format!("@{name}").into()),
+        ];
+        for (socket, address) in sockets {
+            let service = Service {
+                manager: Some(address),
+                watchdog: None,
+                fed: Cell::new(Tick(0)),
+                ready: Cell::new(false),
+                line: RefCell::default(),
+            };
+            // net.unix.max_dgram_qlen says how many; this many never fit into its receive buffer.
+            assert!((0..1_000_000).any(|_| !service.send(&[NotifyState::Watchdog])));
+            service.tell(&status(State::Refused, &[]));
+            assert!(!service.ready.get() && service.line.borrow().is_empty());
+            (0..2).for_each(|_| _ = socket.recv(&mut [0; 64]).unwrap());
+            service.tell(&status(State::Refused, &[]));
+            assert_eq!((service.ready.get(), service.line.borrow().as_str()), (true, "refused: "));
+        }
     }
 }
