@@ -6,8 +6,8 @@ use crate::corosync::Corosync;
 use crate::desk::Desk;
 use crate::groupd;
 use crate::hands::Hands;
-use crate::inputs::{INPUTS_MAX, Inputs, Reading};
-use crate::kernel::{self, Choice, Kernel};
+use crate::inputs::{INPUTS_MAX, Input, Inputs, Reading};
+use crate::kernel::{self, CONTROL_FD_NAME, Choice, Kernel};
 use crate::latency::{self, Latency};
 use crate::pulse::Pulse;
 use crate::recorder::Recorder;
@@ -18,7 +18,7 @@ use crate::sockets;
 use crate::sources;
 use crate::telemetry::{Installed, Level};
 use crate::timers::Timers;
-use agent_core::event::{KernelView, Started};
+use agent_core::event::{KernelView, Stack, Started};
 use agent_core::ids::Tick;
 use agent_core::status::CONTROL_GROUP;
 use agent_core::{Agent, Effect, Effects, Event};
@@ -34,10 +34,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{info, trace, warn};
 
 /// Where a packaged daemon runs.
 pub const DEFAULT_RUN_DIR: &str = "/run/o2cpg";
+/// At the end; a kernel that is busy for longer may be mounting.
+const LAST_LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is decided before the daemon runs, and stays.
 #[derive(Clone, Debug)]
@@ -265,10 +268,26 @@ impl Daemon {
         }
         self.hands.glue.close();
         while self.inputs.glue.next().await.is_some() {}
+        if timeout(LAST_LOOK_WITHIN, self.nothing_needs_control()).await.unwrap_or(false) {
+            self.service.give_up(CONTROL_FD_NAME);
+        }
         if let Err(error) = fs::remove_file(&self.socket) {
             warn!(socket = %self.socket.display(), %error, "the control socket stays behind");
         }
         info!("ended, the kernel is left as it is");
+    }
+
+    /// Who mounts in the very moment of our end needs the copy of the control device that the service manager keeps, and
+    /// who takes the stack down needs it gone.
+    async fn nothing_needs_control(&mut self) -> bool {
+        self.hands.kernel.look(true);
+        while let Some(input) = self.inputs.queue.recv().await {
+            if let Input::Event(Event::KernelSeen(KernelView { mounts, stack, .. })) = input {
+                let is_empty = |stack: Stack| stack.lockspaces.is_empty();
+                return mounts.is_some_and(|mounts| mounts.is_empty()) && stack.is_some_and(is_empty);
+            }
+        }
+        false
     }
 }
 

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, trace, warn};
 
 use crate::inputs::Input;
+pub(crate) use control::FD_NAME as CONTROL_FD_NAME;
 use model_dir::ModelDir;
 use mounts::Mounts;
 pub(crate) use watch::Watch;

@@ -108,6 +108,11 @@ impl Service {
         self.send(&[NotifyState::Stopping]);
     }
 
+    /// A descriptor that it keeps under this name is needed no more.
+    pub(crate) fn give_up(&self, name: &str) {
+        self.send(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+    }
+
     /// Whether it need not be said again: it was taken, or there is nobody to take it.
     fn send(&self, words: &[NotifyState<'_>]) -> bool {
         let Some(manager) = &self.manager else { return true };

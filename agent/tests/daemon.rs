@@ -434,6 +434,21 @@ fn the_service_manager_gets_status_and_signs_of_life() {
 }
 
 #[test]
+fn a_clean_end_takes_the_control_device_back_from_the_service_manager() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let daemon = Daemon::start_in(dir, |command| _ = command.env("NOTIFY_SOCKET", &path));
+    let (_dir, code) = daemon.end(Signal::SIGTERM);
+    assert_eq!(code, Some(0));
+    let mut chunk = [0; 4096];
+    let words = std::iter::from_fn(|| socket.recv(&mut chunk).ok().map(|count| chunk[..count].to_vec()));
+    let words: Vec<String> = words.map(|word| String::from_utf8(word).unwrap()).collect();
+    assert_eq!(words.last().unwrap(), "FDSTOREREMOVE=1\nFDNAME=ocfs2-control\n", "{words:?}");
+}
+
+#[test]
 fn what_another_program_has_made_is_named_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("configfs")).unwrap();

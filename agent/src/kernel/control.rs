@@ -11,7 +11,7 @@
 //! One write(2) is one message, and all digits are hexadecimal. The last close of the device while such a volume is mounted
 //! makes the kernel reset the node, so the device is never closed here: it ends with the process, and the service manager keeps
 //! a copy over a restart (sd_notify(3), FDSTORE). After a restart it is opened anew beside that copy, which stays open in
-//! this process without being used.
+//! this process without being used. A daemon that ends because nothing needs it takes the copy back.
 //!
 //! Source: linux fs/ocfs2/stack_user.c.
 
@@ -30,7 +30,7 @@ const PATHS: [&str; 2] = ["/dev/misc/ocfs2_control", "/dev/ocfs2_control"];
 /// The one protocol there is.
 const PROTOCOL: &[u8; 4] = b"T01\n";
 /// Name of the copy that the service manager keeps.
-const FD_NAME: &str = "ocfs2-control";
+pub(crate) const FD_NAME: &str = "ocfs2-control";
 
 /// The device, once it is open.
 #[derive(Default)]
