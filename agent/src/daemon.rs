@@ -381,7 +381,9 @@ fn copy(desk: &Desk, path: &Path) -> io::Result<usize> {
     for mut file in desk.recording()? {
         file.read_to_end(&mut bytes)?;
     }
-    fs::File::create(path)?.write_all(&bytes)?;
+    // A part of it would be taken for all of it, and takes room where there is none.
+    let written = fs::File::create(path)?.write_all(&bytes);
+    written.inspect_err(|_| _ = fs::remove_file(path))?;
     Ok(bytes.len())
 }
 

@@ -10,17 +10,18 @@
 //! ```
 //!
 //! An event is written before the core sees it; the line of its effects goes out with the next event. After a crash the
-//! last line may be cut, and the last event may have no effects. A file that cannot be written is reported once, and the next
-//! segment begins with a snapshot again, so that what is on disk always replays.
+//! last line may be cut, and the last event may have no effects; the next daemon ends that line. A file that cannot be
+//! written is reported once, is as it was before, and goes on with a snapshot as soon as there is room, so that what is on disk
+//! always replays.
 
 use agent_core::ids::Tick;
 use agent_core::{Agent, Effect, Event};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// Of the lines.
 pub const SCHEMA: &str = "o2cpg.recording/1";
@@ -88,6 +89,8 @@ pub(crate) struct Recorder {
     segment: u64,
     file: Option<File>,
     written: u64,
+    /// An event is missing in the file: what follows begins with a snapshot.
+    has_gap: bool,
     /// Lines that go out with the next write.
     out: Vec<u8>,
     trouble_told: bool,
@@ -97,6 +100,11 @@ impl Recorder {
     /// Goes on after the newest file found; that one stays until the next is full.
     pub(crate) fn open(folder: PathBuf, size_bytes: u64) -> io::Result<Recorder> {
         fs::create_dir_all(&folder)?;
+        for path in [0, 1].map(|odd| path(&folder, odd)) {
+            if let Err(error) = end_last_line(&path) {
+                debug!(path = %path.display(), %error, "the last line of this recording is left as it is");
+            }
+        }
         let segment = [0, 1].into_iter().filter_map(|odd| segment_of(&path(&folder, odd))).max().unwrap_or(0);
         Ok(Recorder {
             folder,
@@ -104,6 +112,7 @@ impl Recorder {
             segment,
             file: None,
             written: 0,
+            has_gap: false,
             out: Vec::new(),
             trouble_told: false,
         })
@@ -112,19 +121,23 @@ impl Recorder {
     /// Writes an event down. `agent` is the core before it.
     pub(crate) fn before(&mut self, tick: Tick, event: &Event, agent: &Agent) {
         if let Err(error) = self.write_event(tick, event, agent) {
-            self.file = None;
+            self.has_gap = true;
             self.out.clear();
             if !std::mem::replace(&mut self.trouble_told, true) {
                 warn!(folder = %self.folder.display(), %error, "the flight recorder cannot write; it tries again");
             }
         } else {
+            self.has_gap = false;
             self.trouble_told = false;
         }
     }
 
     fn write_event(&mut self, tick: Tick, event: &Event, agent: &Agent) -> io::Result<()> {
         if self.file.is_none() || self.written >= self.segment_bytes_max {
-            self.begin_segment(tick, agent)?;
+            self.begin_segment()?;
+            self.add_snapshot(tick, agent)?;
+        } else if self.has_gap {
+            self.add_snapshot(tick, agent)?;
         }
         self.add(&Line::Event { tick, event: Box::new(Cow::Borrowed(event)) })?;
         self.flush()
@@ -132,7 +145,7 @@ impl Recorder {
 
     /// Notes what came of the last event.
     pub(crate) fn after(&mut self, effects: &[Effect]) {
-        if self.file.is_some() {
+        if self.file.is_some() && !self.has_gap {
             let line = Line::Effects { digest: digest(effects).into(), count: effects.len() };
             if self.add(&line).is_err() {
                 self.file = None;
@@ -140,17 +153,22 @@ impl Recorder {
         }
     }
 
-    fn begin_segment(&mut self, tick: Tick, agent: &Agent) -> io::Result<()> {
+    /// Of the other file nothing is left; the one that is full stays until this one is.
+    fn begin_segment(&mut self) -> io::Result<()> {
         self.flush()?;
-        self.segment += 1;
-        let path = path(&self.folder, self.segment);
+        let path = path(&self.folder, self.segment + 1);
         // A new file rather than an empty one: who dumps the old one goes on reading it.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         self.file = Some(File::options().append(true).create_new(true).open(path)?);
+        self.segment += 1;
         self.written = 0;
+        Ok(())
+    }
+
+    fn add_snapshot(&mut self, tick: Tick, agent: &Agent) -> io::Result<()> {
         self.add(&Line::Snapshot {
             schema: SCHEMA.into(),
             release: env!("CARGO_PKG_VERSION").into(),
@@ -168,7 +186,13 @@ impl Recorder {
 
     fn flush(&mut self) -> io::Result<()> {
         if let Some(file) = self.file.as_mut() {
-            file.write_all(&self.out)?;
+            if let Err(error) = file.write_all(&self.out) {
+                // Half a line would spoil what comes behind it.
+                if file.set_len(self.written).is_err() {
+                    self.file = None;
+                }
+                return Err(error);
+            }
             self.written += self.out.len() as u64;
         }
         self.out.clear();
@@ -177,7 +201,7 @@ impl Recorder {
 
     /// The files as they are, older first, to be read without holding up the recording.
     pub(crate) fn files(&mut self) -> io::Result<Vec<File>> {
-        self.flush()?;
+        _ = self.flush(); // what finds no room is no reason to keep back what is there
         let mut found: Vec<(u64, PathBuf)> = [0, 1]
             .into_iter()
             .map(|odd| path(&self.folder, odd))
@@ -190,6 +214,15 @@ impl Recorder {
 
 fn path(folder: &Path, segment: u64) -> PathBuf {
     folder.join(if segment % 2 == 0 { "a.jsonl" } else { "b.jsonl" })
+}
+
+/// A daemon that was killed may have left half a line; in a dump the next file comes right behind it.
+fn end_last_line(path: &Path) -> io::Result<()> {
+    let mut file = File::options().read(true).append(true).open(path)?;
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
 /// The number of the segment in a file; `None` if there is none or it does not begin with a snapshot.
@@ -208,7 +241,8 @@ mod tests {
     use crate::replay::replay;
     use agent_core::Effects;
     use agent_core::ids::TimerToken;
-    use std::io::Read;
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
 
     fn play(recorder: &mut Recorder, core: &mut Agent, ticks: std::ops::Range<u64>) {
         for tick in ticks {
@@ -261,6 +295,41 @@ mod tests {
         let mut recorder = Recorder::open(dir.path().to_owned(), 1 << 20).unwrap();
         let text = text(&mut recorder);
         assert!(!text.contains("reason 0\"") && text.contains("reason 10\"") && text.contains("reason 20\""));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_not_joined_with_the_next_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut core = Agent::new();
+        play(&mut Recorder::open(dir.path().to_owned(), 1 << 20).unwrap(), &mut core, 0..2);
+        let file = File::options().append(true).open(path(dir.path(), 1)).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 5).unwrap();
+        let mut recorder = Recorder::open(dir.path().to_owned(), 1 << 20).unwrap();
+        play(&mut recorder, &mut core, 2..4);
+        let report = replay(text(&mut recorder).as_bytes(), &mut |_| {}).unwrap();
+        assert_eq!((report.snapshots, report.events, report.cut), (2, 3, 1));
+    }
+
+    #[test]
+    fn while_there_is_no_room_nothing_is_lost_of_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut core = Agent::new();
+        play(&mut Recorder::open(dir.path().to_owned(), 1 << 20).unwrap(), &mut core, 0..2);
+        let mut recorder = Recorder::open(dir.path().to_owned(), 1 << 20).unwrap();
+        play(&mut recorder, &mut core, 2..4);
+        // Takes nothing, and half a line is in it already.
+        let full = File::from(memfd_create("full", MFdFlags::MFD_ALLOW_SEALING).unwrap());
+        full.set_len(recorder.written + 5).unwrap();
+        fcntl(&full, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)).unwrap();
+        let room = recorder.file.replace(full);
+        play(&mut recorder, &mut core, 4..8);
+        let full = std::mem::replace(&mut recorder.file, room).unwrap();
+        assert_eq!(full.metadata().unwrap().len(), recorder.written);
+        play(&mut recorder, &mut core, 8..10);
+        let text = text(&mut recorder);
+        assert!(text.contains("reason 0\"") && text.contains("reason 2\""), "both files are still there");
+        let report = replay(text.as_bytes(), &mut |_| {}).unwrap();
+        assert_eq!((report.snapshots, report.events, report.differences), (3, 6, vec![]));
     }
 
     #[test]
