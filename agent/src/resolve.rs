@@ -1,22 +1,25 @@
-//! The nodelist's addresses on the chosen link → IPv4, or why there is none. Host names are looked up on a thread of their
-//! own with a deadline: a name server that does not answer must not hold up anything.
+//! The nodelist's addresses on the chosen link → IPv4, or why there is none. Host names are looked up on threads of their
+//! own with a deadline: a name server that does not answer must not hold up anything, nor one name the others.
 
 use agent_core::event::{ClusterConfig, ConfiguredNode};
 use agent_core::ids::NodeId;
 use cpg_glue::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 /// All names of a nodelist together.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(5);
-/// Look-ups that were given up and still run.
-const THREADS_MAX: usize = 4;
+/// Look-ups at a time, with those that were given up and still run.
+const THREADS_MAX: usize = 8;
 
+/// What became of a host name.
+type Answer = Result<Ipv4Addr, String>;
 /// Host names and what became of them.
-pub(crate) type Names = BTreeMap<String, Result<Ipv4Addr, String>>;
+pub(crate) type Names = BTreeMap<String, Answer>;
 
 /// The host names among the addresses of this link.
 pub(crate) fn host_names(config: &Config, link: u8) -> BTreeSet<String> {
@@ -58,27 +61,58 @@ fn address(text: &str, names: &Names) -> Result<Ipv4Addr, String> {
     }
 }
 
-/// Looks names up, and gives up after [`LOOKUP_WITHIN`]. `threads` counts those that were left behind.
+/// Looks names up, and gives those up that have no answer after [`LOOKUP_WITHIN`]. `threads` counts those that look up, and
+/// those that were left behind.
 pub(crate) async fn look_up(wanted: BTreeSet<String>, threads: Arc<()>) -> Names {
-    let failed =
-        |why: &str| wanted.iter().map(|name| (name.clone(), Err(format!("host name {name}: {why}")))).collect();
-    if Arc::strong_count(&threads) > THREADS_MAX + 1 {
-        return failed("earlier look-ups still hang");
+    look_up_with(resolve, wanted, threads, LOOKUP_WITHIN).await
+}
+
+async fn look_up_with(
+    resolve: impl Fn(&str) -> Answer + Clone + Send + 'static,
+    wanted: BTreeSet<String>,
+    threads: Arc<()>,
+    within: Duration,
+) -> Names {
+    let until = Instant::now() + within;
+    let (sender, mut answers) = mpsc::channel(wanted.len().max(1));
+    let left = Arc::new(Mutex::new(wanted.clone().into_iter()));
+    let mut why = "earlier look-ups still hang".to_owned();
+    // Two are no threads: this look-up, and whoever asks.
+    let room = (THREADS_MAX + 2).saturating_sub(Arc::strong_count(&threads));
+    for _ in 0..room.min(wanted.len()) {
+        let (resolve, sender, left, counted) = (resolve.clone(), sender.clone(), left.clone(), threads.clone());
+        let thread = std::thread::Builder::new().name("o2cpgd-resolver".into());
+        let started = thread.spawn(move || {
+            let _counted = counted;
+            answer_all(resolve, &left, &sender);
+        });
+        why = started.map_or_else(|error| error.to_string(), |_| format!("no answer within {} s", within.as_secs()));
     }
-    let (sender, receiver) = oneshot::channel();
-    let names = wanted.clone();
-    let thread = std::thread::Builder::new().name("o2cpgd-resolver".into()).spawn(move || {
-        let _counted = threads;
-        _ = sender.send(names.into_iter().map(|name| (name.clone(), resolve(&name))).collect());
-    });
-    match (thread, tokio::time::timeout(LOOKUP_WITHIN, receiver).await) {
-        (Ok(_), Ok(Ok(names))) => names,
-        (Err(error), _) => failed(&error.to_string()),
-        (Ok(_), Ok(Err(_)) | Err(_)) => failed(&format!("no answer within {} s", LOOKUP_WITHIN.as_secs())),
+    drop(sender);
+    let failed = |name: String| (name.clone(), Err(format!("host name {name}: {why}")));
+    let mut names: Names = wanted.into_iter().map(failed).collect();
+    while let Ok(Some((name, answer))) = timeout_at(until, answers.recv()).await {
+        names.insert(name, answer);
+    }
+    names
+}
+
+/// One name after another, as long as somebody waits for answers.
+fn answer_all(
+    resolve: impl Fn(&str) -> Answer,
+    left: &Mutex<impl Iterator<Item = String>>,
+    answers: &mpsc::Sender<(String, Answer)>,
+) {
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    while let Some(name) = next() {
+        let answer = resolve(&name);
+        if answers.try_send((name, answer)).is_err() {
+            return;
+        }
     }
 }
 
-fn resolve(name: &str) -> Result<Ipv4Addr, String> {
+fn resolve(name: &str) -> Answer {
     let found: Vec<IpAddr> = (name, 0)
         .to_socket_addrs()
         .map_err(|error| format!("host name {name}: {error}"))?
@@ -158,5 +192,28 @@ mod tests {
     fn localhost_resolves_and_nonsense_says_why() {
         assert_eq!(resolve("localhost"), Ok(Ipv4Addr::LOCALHOST));
         assert!(resolve("no such host").unwrap_err().starts_with("host name no such host: "));
+    }
+
+    #[test]
+    fn a_name_without_an_answer_takes_no_other_with_it() {
+        let (_keep, never) = std::sync::mpsc::channel::<()>();
+        let never = Arc::new(Mutex::new(never));
+        let resolve = move |name: &str| match name {
+            "alpha" => Err(never.lock().unwrap().recv().unwrap_err().to_string()),
+            _ => Ok([10, 0, 0, 2].into()),
+        };
+        let wanted: BTreeSet<String> = ["alpha", "bravo", "charlie"].map(str::to_owned).into();
+        let threads = Arc::new(());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let look_up = |wanted, within| {
+            runtime.block_on(look_up_with(resolve.clone(), wanted, threads.clone(), Duration::from_secs(within)))
+        };
+        let names = look_up(wanted.clone(), 1);
+        assert_eq!(names["alpha"], Err("host name alpha: no answer within 1 s".into()));
+        assert_eq!([&names["bravo"], &names["charlie"]], [&Ok([10, 0, 0, 2].into()); 2]);
+        // Those that hang are counted.
+        let hanging: Vec<Arc<()>> = vec![threads.clone(); THREADS_MAX - 1];
+        assert_eq!(look_up(wanted, 60)["bravo"], Err("host name bravo: earlier look-ups still hang".into()));
+        drop(hanging);
     }
 }
