@@ -114,7 +114,7 @@ impl Conversation {
             Ask::Events { since, all, follow } => self.events(since, all, follow).await,
             Ask::Dump => self.dump().await,
             Ask::CpgList => {
-                let answer = self.desk.clone().cpg_list(within).await;
+                let answer = self.desk.cpg_lists.ask(within).await;
                 self.send(answer).await
             }
             ask @ (Ask::Status

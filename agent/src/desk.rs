@@ -14,6 +14,7 @@ use crate::settings::Live;
 use crate::telemetry::Level;
 use agent_core::Event;
 use agent_core::ids::ClientId;
+use cpg_list::CpgLists;
 use proto::control::api::{self, refusal::Kind, response::Answer};
 use proto::control::{Ask, LogChange};
 use std::cell::{Cell, RefCell};
@@ -22,10 +23,8 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-/// Clients that may ask corosync at a time: each costs a thread.
-const CPG_LISTS_MAX: usize = 2;
 /// What a question is told that the end of the daemon leaves open. `o2cpg wait` asks the next daemon then.
 pub(crate) const DAEMON_ENDS: &str = "the daemon is ending";
 
@@ -35,10 +34,10 @@ pub(crate) struct Desk {
     pub(crate) settings: Rc<RefCell<Live>>,
     pub(crate) level: Level,
     pub(crate) recorder: Rc<RefCell<Recorder>>,
+    pub(crate) cpg_lists: CpgLists,
     inputs: mpsc::Sender<Input>,
     waiting: RefCell<BTreeMap<ClientId, oneshot::Sender<Answer>>>,
     last_id: Cell<u64>,
-    cpg_lists: Semaphore,
 }
 
 impl Desk {
@@ -53,10 +52,10 @@ impl Desk {
             settings,
             level,
             recorder,
+            cpg_lists: CpgLists::default(),
             inputs,
             waiting: RefCell::default(),
             last_id: Cell::new(0),
-            cpg_lists: Semaphore::new(CPG_LISTS_MAX),
         }
     }
 
@@ -112,21 +111,6 @@ impl Desk {
     /// The files of the recorder, older first.
     pub(crate) fn recording(&self) -> io::Result<Vec<File>> {
         self.recorder.borrow_mut().files()
-    }
-
-    /// Asks corosync on a thread of its own.
-    pub(crate) async fn cpg_list(&self, within: Duration) -> Answer {
-        let Ok(_permit) = self.cpg_lists.try_acquire() else {
-            return no(Kind::Failed, "corosync is being asked already", "it does not answer", "corosync-cfgtool -s");
-        };
-        let (sender, answer) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("o2cpgd-cpglist".into());
-        let asked = thread.spawn(move || _ = sender.send(cpg_list::ask(within)));
-        match (asked, answer.await) {
-            (Ok(_), Ok(answer)) => answer,
-            (Err(error), _) => no(Kind::Failed, "starting a thread", &error.to_string(), ""),
-            (Ok(_), Err(_)) => no(Kind::Failed, "asking corosync", "the thread ended without an answer", ""),
-        }
     }
 }
 
