@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+pub(crate) use lines::Lines;
 pub(crate) use notices::tell;
 pub use writer::Writer;
 
@@ -76,8 +77,8 @@ pub fn install(directives: &str) -> Result<(Installed, Option<Writer>), Error> {
     }
     let for_journal = is_journal_stream();
     let warning = if for_journal { lines::priority(tracing::Level::WARN) } else { "o2cpgd: " };
-    let (queue, writer) = writer::start(io::stderr(), warning)?;
-    let lines = fmt::layer().with_writer(lines::Lines { queue, with_priority: for_journal });
+    let (lines, writer) = to_stderr(warning, for_journal)?;
+    let lines = fmt::layer().with_writer(lines);
     if for_journal {
         // The journal has time and level of its own.
         registry.with(lines.with_ansi(false).without_time().with_level(false)).try_init()?;
@@ -85,6 +86,12 @@ pub fn install(directives: &str) -> Result<(Installed, Option<Writer>), Error> {
         registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init()?;
     }
     Ok((installed, Some(writer)))
+}
+
+/// Lines for stderr that wait for no reader. They are written until the writer is dropped.
+pub(crate) fn to_stderr(warning: &'static str, with_priority: bool) -> io::Result<(Lines, Writer)> {
+    let (queue, writer) = writer::start(io::stderr(), warning)?;
+    Ok((Lines { queue, with_priority }, writer))
 }
 
 /// Under systemd stderr is a stream to the journal, and JOURNAL_STREAM names it (systemd.exec(5)).

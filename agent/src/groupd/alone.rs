@@ -6,6 +6,7 @@
 use super::lock_file::{self, LockFile};
 use super::server::{Order, Server, connect};
 use super::{DELAY_MS, Error as ServerError, Options, Place, SOCKET, WAIT_MS, group, more_descriptors};
+use crate::telemetry::{self, Writer};
 use clap::{ArgAction, Parser, ValueEnum};
 use cpg_glue::run_on_owner_thread;
 use groupd_compat::machine::{Compat, Exit, OnClientDeath};
@@ -119,18 +120,25 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> Error {
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    let ran = if args.foreground || args.detached { in_this_process(&args) } else { in_the_background() };
+    // Writes the last lines when it is dropped, so it lives as long as the process.
+    let mut log = None;
+    let ran = if args.foreground || args.detached { in_this_process(&args, &mut log) } else { in_the_background() };
     ran.unwrap_or_else(|error| {
-        say(args.detached, &line(&error));
+        say(args.detached, log.is_some(), &line(&error));
         ExitCode::FAILURE
     })
 }
 
-/// A child in the background has its standard output read by whoever started it.
-fn say(detached: bool, line: &str) {
-    error!("{line}");
+/// A child in the background has its standard output read by whoever started it. Where standard error is the log's it is
+/// not written to directly: who does not read the log would hold up the end.
+fn say(detached: bool, has_log: bool, line: &str) {
+    error!("{}", line.trim_end());
     // Nobody is left to tell if it is closed.
-    _ = if detached { io::stdout().write_all(line.as_bytes()) } else { io::stderr().write_all(line.as_bytes()) };
+    _ = match (detached, has_log) {
+        (true, _) => io::stdout().write_all(line.as_bytes()),
+        (false, true) => Ok(()),
+        (false, false) => io::stderr().write_all(line.as_bytes()),
+    };
 }
 
 /// What, and every cause.
@@ -167,12 +175,12 @@ fn in_the_background() -> Result<ExitCode, Error> {
     Ok(ended.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn in_this_process(args: &Args) -> Result<ExitCode, Error> {
+fn in_this_process(args: &Args, log: &mut Option<Writer>) -> Result<ExitCode, Error> {
     if args.detached {
         setsid().map_err(|errno| system("leaving the terminal")(errno.into()))?;
         std::env::set_current_dir("/").map_err(system("changing to /"))?;
     }
-    install_log(args)?;
+    *log = install_log(args)?;
     let _lock = LockFile::take(&args.lock_file)?;
     if let Err(error) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
         debug!(%error, "the kernel may take this process when memory is short");
@@ -227,13 +235,16 @@ fn signals() -> io::Result<mpsc::Receiver<Order>> {
 }
 
 /// In the foreground standard error; in the background the journal, if there is one; with `-L` the log file too.
-fn install_log(args: &Args) -> Result<(), Error> {
+/// What writes to standard error is to be kept until the end.
+fn install_log(args: &Args) -> Result<Option<Writer>, Error> {
     let directives = match (args.foreground, args.log_file, args.verbose) {
         (_, _, 2..) => "trace",
         (true, _, _) | (_, true, _) | (_, _, 1) => "debug",
         _ => "info",
     };
-    let lines = args.foreground.then(|| fmt::layer().with_writer(io::stderr).with_ansi(false));
+    let lines = args.foreground.then(|| telemetry::to_stderr("groupd: ", false)).transpose();
+    let (lines, writer) = lines.map_err(system("starting the thread that writes the log"))?.unzip();
+    let lines = lines.map(|lines| fmt::layer().with_writer(lines).with_ansi(false));
     let journal = if args.foreground { None } else { tracing_journald::layer().ok() };
     let journal = journal.map(|journal| journal.with_syslog_identifier("groupd".into()));
     let file = args.log_file.then(|| log_file(Path::new(LOG_FILE))).transpose();
@@ -241,7 +252,7 @@ fn install_log(args: &Args) -> Result<(), Error> {
     let file = file.map(|file| fmt::layer().with_writer(Arc::new(file)).with_ansi(false));
     let registry = tracing_subscriber::registry().with(EnvFilter::new(directives));
     registry.with(lines).with(journal).with(file).try_init()?;
-    Ok(())
+    Ok(writer)
 }
 
 fn log_file(path: &Path) -> io::Result<File> {

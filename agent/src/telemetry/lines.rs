@@ -9,7 +9,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Makes lines of events.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// Where they go.
     pub(super) queue: Queue,
     /// Whether the level stands in front, for the journal.
@@ -29,7 +29,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 /// One event; the formatter writes it at once.
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     lines: &'a Lines,
     priority: Level,
 }
