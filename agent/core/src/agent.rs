@@ -262,6 +262,7 @@ impl Agent {
             self.recall(saved, started.boot_id);
         }
         self.kernel.see(started.kernel.clone());
+        self.kernel.stack_is_unknown = started.kernel.stack.is_none();
         let is_local = self.kernel.tree().is_some_and(|tree| tree.local().is_some());
         let joins = started.saved.as_ref().is_ok_and(|saved| saved.as_ref().is_some_and(|saved| saved.joins));
         (self.admitted, self.joins_saved) = (is_local && !joins, joins);

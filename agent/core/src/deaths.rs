@@ -128,8 +128,8 @@ impl Agent {
 
     /// Carries each death as far as it goes. Without quorum nobody is buried.
     pub(crate) fn bury(&mut self, fx: &mut Effects) {
-        if !self.agreed.as_ref().is_some_and(|agreed| agreed.quorate) {
-            return;
+        if !self.agreed.as_ref().is_some_and(|agreed| agreed.quorate) || self.kernel.stack_is_unknown {
+            return; // or it is not known what is to be done
         }
         let leads = self.agreed.as_ref().and_then(crate::table::Agreed::leader) == self.member();
         for node in self.deaths.keys().copied().collect::<Vec<_>>() {
@@ -355,6 +355,18 @@ mod tests {
         let mut fx = Effects::default();
         agent.end_absent(&mut fx);
         assert!(matches!(fx.as_slice(), [Effect::SetTimer(_, 6_000)]), "{:?}", fx.as_slice());
+    }
+
+    #[test]
+    fn nobody_is_buried_before_it_is_known_what_the_stack_needs() {
+        let mut agent = fencing(1);
+        agent.agreed = Some(crate::merge::merge(Default::default(), &Default::default()));
+        agent.kernel.stack_is_unknown = true;
+        agent.bury(&mut Effects::default());
+        assert!(agent.deaths.contains_key(&DEAD));
+        agent.kernel.stack_is_unknown = false;
+        agent.bury(&mut Effects::default());
+        assert!(agent.deaths.is_empty());
     }
 
     #[test]

@@ -328,6 +328,7 @@ impl Agent {
         let is_let_in = self.admitted || self.live().is_live();
         let ready = is_let_in && self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid)));
         if !ready
+            || self.kernel.stack_is_unknown
             || !self.is_known_to_use(volume)
             || self.shares_with_absent(volume)
             || self.shares_with_outsider(volume)

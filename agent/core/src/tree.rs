@@ -24,6 +24,9 @@ pub struct Kernel {
     /// The cluster stack as last seen.
     #[serde(default)]
     pub stack: Stack,
+    /// It could not be read since the start: nothing is to be concluded from what it is taken for.
+    #[serde(default)]
+    pub stack_is_unknown: bool,
     /// Entries we wrote or were about to write; of one that is to be replaced, both.
     pub written: BTreeSet<Entry>,
 }
@@ -39,6 +42,7 @@ impl Kernel {
         }
         if let Some(stack) = view.stack {
             self.stack = stack;
+            self.stack_is_unknown = false;
         }
     }
 
