@@ -32,7 +32,7 @@ pub(super) struct Queue {
     warning: &'static str,
 }
 
-/// Ends the thread when dropped, after the last line or [`LAST_WITHIN`].
+/// Ends the thread when dropped, after the last line or a second.
 #[derive(Debug)]
 pub struct Writer {
     queue: Queue,
