@@ -133,7 +133,9 @@ impl Agent {
             return no(errno::NOSPC, format!("{VOLUMES_MAX} volumes are in use here"));
         }
         // A mount that failed or has not begun is no mount: whoever comes after it waits for all that the first one waited for.
-        let is_in = self.is_known_to_use(volume) && self.mounted_volumes().contains(&volume);
+        let is_mounted =
+            self.mounted_volumes().contains(&volume) || services.is_some_and(|it| it.contains_key(MOUNT_SERVICE));
+        let is_in = self.is_known_to_use(volume) && is_mounted;
         if !is_in && self.control.unguarded.contains(&volume) {
             let left = "an earlier mount is still under way in this kernel, or has left its lockspace behind";
             return no(errno::BUSY, format!("{volume}: {left}; try again, and if that stays so, restart this node"));
