@@ -60,7 +60,9 @@ def of_one(node, status, count):
     if status["agent"]["state"] != "ready" or status["waits"] or status["change"]:
         waits = [one["text"] for one in status["waits"]]
         return "node %d: %s, waits: %s, change: %s" % (node, status["agent"]["state"], waits, status["change"])
-    if status["health"] != "ok" or len(status["table"]["entries"]) != count:
+    # A ghost of corosync stands until a ring changes. Nobody waits for it, which was asked above.
+    is_fine = status["health"] == "ok" or {one["kind"] for one in status["troubles"]} == {"ghost"}
+    if not is_fine or len(status["table"]["entries"]) != count:
         return "node %d: health %s, %s, %d entries" % (node, status["health"], status["troubles"],
                                                        len(status["table"]["entries"]))
     return None
