@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 use crate::{Error, lab};
 
 /// What `./x test` writes below the target folder on a clean checkout, in bytes, with a margin (docs/TESTING.md).
-const ROOM: u64 = 8_000_000_000;
+const ROOM: u64 = 5_000_000_000;
 
 /// What a suite needs beside a compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,7 @@ mod tests {
         assert!(
             hint(1_240_000_000)
                 .unwrap()
-                .starts_with("1.2 GB are left on this disk, and a whole run on a clean checkout takes up to 8 GB")
+                .starts_with("1.2 GB are left on this disk, and a whole run on a clean checkout takes up to 5 GB")
         );
     }
 }
