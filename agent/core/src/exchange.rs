@@ -487,3 +487,21 @@ impl Agreed {
         matches!(self.standing.get(member), Some(Standing::Refused(Refusal::SecondAgent { .. })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ConfiguredNode;
+
+    #[test]
+    fn a_number_that_waits_in_the_settings_is_no_other_one() {
+        let node = ConfiguredNode { name: Some("n300".into()), address: Ok([10, 0, 0, 30].into()) };
+        let mut agent = Agent::new();
+        agent.config = Some(ClusterConfig { nodes: [(NodeId(300), node)].into(), ..ClusterConfig::default() });
+        let (address, port) = ([10, 0, 0, 30].into(), 7777);
+        let entry = Entry { nodeid: 300, number: 7, name: "n300".into(), address, port };
+        assert_eq!(agent.forgets(&entry), None);
+        agent.policy.numbers.insert(NodeId(300), 8);
+        assert_eq!(agent.forgets(&entry), Some(ProposalReason::Unconfigured));
+    }
+}

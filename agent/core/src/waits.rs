@@ -312,4 +312,16 @@ mod tests {
         agent.view.hear(member(3), &tag);
         assert_eq!(agent.ring_wait(), Some(Wait::Unlisted { member: member(3) }));
     }
+
+    #[test]
+    fn the_addition_of_a_node_that_is_gone_is_not_waited_for() {
+        let refusal = crate::event::KernelRefusal { errno: 17, path: "node/n3".into(), what: "mkdir".into() };
+        let (address, port) = ([10, 0, 0, 3].into(), 7777);
+        let entry = proto::peer::Entry { nodeid: 3, number: 3, name: "n3".into(), address, port };
+        let mut agreed = crate::merge::merge(Default::default(), &Default::default());
+        agreed.refused.insert(3, (entry, Member { nodeid: 2, pid: 1 }, refusal));
+        let mut waits = Vec::new();
+        note_change_waits(&agreed, &mut waits);
+        assert_eq!(waits, []);
+    }
 }
