@@ -78,6 +78,7 @@ pub fn look(started: &Started) -> Found {
         Some(Err(refusal)) => {
             found.say(Word::Conflict, "kernel tree", &refusal.to_string());
             found.conflict = Some(format!("kernel tree: {refusal}"));
+            keep(saved, &mut found);
         }
         None => {}
     }
@@ -97,6 +98,13 @@ fn forget(saved: Option<&Saved>, found: &mut Found) {
     if saved.is_some_and(|saved| !saved.written.is_empty()) {
         found.say(Word::Dropped, "state file", "the kernel holds no cluster any more");
     }
+}
+
+/// What could not be looked at may all be there: the state file keeps saying that it is ours.
+fn keep(saved: Option<&Saved>, found: &mut Found) {
+    let Some(saved) = saved else { return };
+    found.table.clone_from(&saved.table);
+    found.written.clone_from(&saved.written);
 }
 
 fn compare(tree: &Tree, saved: Option<&Saved>, found: &mut Found) {
@@ -149,5 +157,57 @@ fn thing(node: &Node) -> String {
 impl Found {
     fn say(&mut self, verdict: Word, thing: &str, why: &str) {
         self.verdicts.push(Verdict { verdict, thing: thing.into(), why: why.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Agent;
+    use crate::effect::{Effect, Effects};
+    use crate::event::{KernelRefusal, KernelView};
+    use crate::policy::Policy;
+
+    fn entry() -> Entry {
+        Entry { nodeid: 3, number: 3, name: "n3".into(), address: [10, 0, 0, 3].into(), port: 7777 }
+    }
+
+    fn started(saved: Result<Option<Saved>, String>) -> Started {
+        let refusal = KernelRefusal { errno: 5, path: "cluster/lab".into(), what: "reading".into() };
+        Started {
+            boot_id: [7; 16],
+            started_ms: 1,
+            release: "1.0.0".into(),
+            backend: "model".into(),
+            hostname: "n3".into(),
+            kernel_release: "6.1".into(),
+            policy: Policy::default(),
+            saved,
+            kernel: KernelView { tree: Some(Err(refusal)), ..KernelView::default() },
+            pid: 4,
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_stays_ours() {
+        let saved = Saved { boot_id: [7; 16], written: [entry()].into(), ..Saved::default() };
+        let found = look(&started(Ok(Some(saved.clone()))));
+        assert!(found.conflict.is_some());
+        assert_eq!(found.written, saved.written);
+        let of_another_boot = Saved { boot_id: [8; 16], ..saved };
+        assert_eq!(look(&started(Ok(Some(of_another_boot)))).written, BTreeSet::new());
+    }
+
+    #[test]
+    fn a_state_file_that_could_not_be_read_is_not_replaced() {
+        let saves = |saved| {
+            let mut agent = Agent::new();
+            agent.started = Some(Box::new(started(saved)));
+            let mut fx = Effects::default();
+            agent.save(&mut fx);
+            fx.drain().filter(|effect| matches!(effect, Effect::Save(_))).count()
+        };
+        assert_eq!(saves(Err("it has form 9".into())), 0);
+        assert_eq!(saves(Ok(None)), 1);
     }
 }

@@ -154,8 +154,9 @@ impl Agent {
         }
     }
 
+    /// A state file that could not be read is left as it is: a newer release may have written it, and will go by it again.
     pub(crate) fn save(&mut self, fx: &mut Effects) {
-        let Some(started) = &self.started else { return };
+        let Some(started) = self.started.as_ref().filter(|started| started.saved.is_ok()) else { return };
         self.joins_saved = !self.admitted;
         fx.push(Effect::Save(Box::new(Saved {
             schema: crate::saved::SCHEMA,
@@ -342,7 +343,7 @@ impl Agent {
             return Err(Refusal::Unreadable(conflict.clone()));
         }
         if let Some(refusal) = self.kernel.unreadable() {
-            return Err(Refusal::Unreadable(refusal.to_string()));
+            return Err(Refusal::TreeUnreadable(refusal.clone()));
         }
         if let Some(tree) = self.kernel.tree().filter(|tree| tree.name != config.cluster_name) {
             return Err(Refusal::OtherCluster { found: tree.name.clone(), wanted: config.cluster_name.clone() });

@@ -53,8 +53,10 @@ pub enum Refusal {
     Unguarded { volumes: Vec<String> },
     /// It was cut off without quorum while it had volumes mounted, and the others went on.
     LiveWithoutQuorum { mounts: u32 },
-    /// The state file or the kernel tree could not be read.
+    /// The state file or the kernel tree could not be read at start.
     Unreadable(String),
+    /// configfs cannot be read at the moment.
+    TreeUnreadable(KernelRefusal),
     /// A value that should be equal on all nodes is not. Nobody is kept out for it.
     Differs { block: String, ours: String, theirs: String },
     /// What corosync is configured to be by now is not known; what was read before holds.
@@ -90,6 +92,7 @@ impl Refusal {
             Refusal::Unguarded { .. } => "unguarded",
             Refusal::LiveWithoutQuorum { .. } => "live-without-quorum",
             Refusal::Unreadable(_) => "unreadable",
+            Refusal::TreeUnreadable(_) => "tree-unreadable",
             Refusal::Differs { .. } => "differs",
             Refusal::Ghost { .. } => "ghost",
             Refusal::ConfigUnreadable { .. } => "config-unreadable",
@@ -206,7 +209,10 @@ impl Refusal {
             ),
             Refusal::Unguarded { .. } => "unmount and mount them on this node when they can be spared".into(),
             Refusal::LiveWithoutQuorum { .. } => "unmount its ocfs2 volumes, or restart the node".into(),
-            Refusal::Unreadable(_) => "see the journal of o2cpgd; nothing was touched".into(),
+            Refusal::Unreadable(_) => {
+                "put it right, or start the newer release again if the text names one; then restart o2cpgd; nothing was touched".into()
+            }
+            Refusal::TreeUnreadable(_) => "see dmesg; it is looked at again by itself, and nothing is touched before".into(),
             Refusal::Differs { .. } => {
                 "compare /etc/corosync/corosync.conf and o2cpg.toml of both nodes, make them equal, then corosync-cfgtool -R".into()
             }
@@ -297,6 +303,7 @@ impl fmt::Display for Refusal {
                 write!(f, "it was cut off without quorum with {mounts} mounts, while others with mounts went on")
             }
             Refusal::Unreadable(text) => write!(f, "the state found at start cannot be read: {text}"),
+            Refusal::TreeUnreadable(refusal) => write!(f, "what configfs holds cannot be read: {refusal}"),
             Refusal::Differs { block, ours, theirs } => write!(f, "{block} differs: {ours} here, {theirs} there"),
             Refusal::ConfigUnreadable { why } => {
                 write!(f, "corosync's configuration cannot be read, the one before holds: {why}")

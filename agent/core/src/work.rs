@@ -128,10 +128,16 @@ impl Agent {
         }
     }
 
-    /// In a tree that cannot be read nothing is found to remove, which does not mean that it is gone.
     fn erase(&self, entries: &[Entry]) -> Result<Vec<Op>, Outcome> {
+        self.readable()?;
+        Ok(self.kernel.remove(entries))
+    }
+
+    /// In a tree that cannot be read nothing is found, which does not mean that nothing is there: neither to remove nor
+    /// in the way.
+    fn readable(&self) -> Result<(), Outcome> {
         match self.kernel.unreadable().cloned() {
-            None => Ok(self.kernel.remove(entries)),
+            None => Ok(()),
             Some(KernelRefusal { errno, path, what }) => Err(Outcome::Failed { errno, path, what }),
         }
     }
@@ -142,6 +148,7 @@ impl Agent {
     }
 
     fn plan_install(&mut self, add: &[Entry], wish: Wish) -> Result<Vec<Op>, Outcome> {
+        self.readable()?;
         let Some(agreed) = self.agreed.as_ref() else { return Ok(vec![]) };
         let table = agreed.table.clone();
         if let Some((entry, name, found)) = self.kernel.blocker(table.entries.values().chain(add)) {
