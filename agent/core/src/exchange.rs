@@ -60,7 +60,7 @@ impl Agent {
             Body::Hello(hello) => self.heard_hello(from, *hello, fx),
             Body::Answer(answer) => self.heard_answer(from, answer, fx),
             Body::Proposal(proposal) => self.heard_proposal(proposal),
-            Body::Live(_) | Body::Volumes(_) if self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&from)) => {}
+            Body::Live(_) if self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&from)) => {}
             Body::Live(live) => self.heard_live(from, live),
             Body::Probe(id) if mine && self.link.probe == Some(id) => self.link.probe = None,
             Body::Probe(_) => {}
@@ -130,8 +130,7 @@ impl Agent {
         let counts = agreed.each_established().chain(agreed.outsiders().map(|(member, _)| *member));
         self.lives = counts.map(|member| (NodeId(member.nodeid), agreed.hellos[&member].live)).collect();
         self.find_the_dead(&agreed.hellos);
-        let speaks = agreed.hellos.iter().filter(|(member, _)| !agreed.is_second(member));
-        self.uses.extend(speaks.map(|(member, it)| (NodeId(member.nodeid), it.volumes.clone())));
+        self.hear_uses(&agreed.hellos);
         self.note_silent(&agreed);
         self.note_unknown(&agreed);
         self.agreed = Some(agreed);
@@ -484,6 +483,7 @@ impl Agreed {
     }
 
     /// Whether it is beside its node's agent, and so speaks for nothing there: its kernel may be a model, or its tools none.
+    /// Only the volumes it names count all the same.
     pub(crate) fn is_second(&self, member: &Member) -> bool {
         matches!(self.standing.get(member), Some(Standing::Refused(Refusal::SecondAgent { .. })))
     }

@@ -13,7 +13,7 @@ use crate::ids::{ClientId, Member, NodeId, Tick};
 use crate::pins::Pin;
 use crate::timers::{PUBLISH_AFTER_MS, Timer};
 use proto::peer::limits::VOLUMES_MAX;
-use proto::peer::{Body, Live, VolumeId};
+use proto::peer::{Body, Hello, Live, VolumeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,8 +154,25 @@ impl Agent {
     }
 
     pub(crate) fn heard_volumes(&mut self, from: Member, volumes: BTreeSet<VolumeId>, fx: &mut Effects) {
-        self.uses.insert(NodeId(from.nodeid), volumes);
+        let is_beside = |other: &Member| other.nodeid == from.nodeid && *other != from;
+        let two = self.agreed.as_ref().is_some_and(|agreed| agreed.hellos.keys().any(is_beside));
+        let used = self.uses.entry(NodeId(from.nodeid)).or_default();
+        match two {
+            true => used.extend(volumes),
+            false => *used = volumes,
+        }
         self.keep_uses(fx);
+    }
+
+    /// Of two agents on one node either may be the one with the mounts, whichever was there first: what one of them names is
+    /// in use, and what both no longer name counts until one of them has gone. To bury too much may wait for a fence, too little
+    /// costs data (story 156).
+    pub(crate) fn hear_uses(&mut self, hellos: &BTreeMap<Member, Hello>) {
+        let mut heard: BTreeMap<NodeId, BTreeSet<VolumeId>> = BTreeMap::new();
+        for (member, hello) in hellos {
+            heard.entry(NodeId(member.nodeid)).or_default().extend(&hello.volumes);
+        }
+        self.uses.extend(heard);
     }
 
     /// What a restarted daemon must know to bury a node that died while nobody watched.
