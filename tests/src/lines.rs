@@ -178,7 +178,6 @@ fn noticed(notice: &Notice) -> String {
         Notice::Ready => ". ready".into(),
         Notice::Step { what, .. } => format!(". step: {what}"),
         Notice::Refused { node, what, fix, .. } => format!(". refused: node {node}: {what} [{fix}]"),
-        Notice::RefusalEnded { node, what } => format!(". no longer refused: node {node}: {what}"),
         Notice::WaitStarted { what, .. } => format!(". waits: {what}"),
         Notice::WaitStill { what, for_s } => format!(". waits since {for_s} s: {what}"),
         Notice::WaitEnded { what, after_ms } => format!(". waited {} s: {what}", tenths(*after_ms)),

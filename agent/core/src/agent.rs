@@ -284,6 +284,9 @@ impl Agent {
     fn change_policy(&mut self, policy: Policy) {
         if self.policy != policy {
             self.policy = policy;
+            // Set anew by what follows from any event, as long as the policy says now.
+            self.timers.cancel(Timer::Grace);
+            self.timers.cancel(Timer::Silence);
             self.exchange.owed = true;
         }
     }

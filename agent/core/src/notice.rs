@@ -32,8 +32,6 @@ pub enum Notice {
     Step { round: u32, what: String },
     /// A node is not let in.
     Refused { node: NodeId, what: String, cause: String, fix: String },
-    /// A refusal no longer stands.
-    RefusalEnded { node: NodeId, what: String },
     /// Something is waited for.
     WaitStarted { what: String, fix: String },
     /// It is still waited for.
@@ -108,7 +106,6 @@ impl Notice {
             | Notice::NodeLeft { .. }
             | Notice::Table { .. }
             | Notice::Ready
-            | Notice::RefusalEnded { .. }
             | Notice::WaitStarted { .. }
             | Notice::WaitEnded { .. }
             | Notice::StopAsked { .. }

@@ -84,7 +84,8 @@ impl Agent {
     #[must_use]
     pub fn health(&self) -> api::Health {
         let refused = self.state() == api::agent::State::Refused;
-        let cut = self.link.up.is_none() || self.agreed.as_ref().is_some_and(|agreed| !agreed.quorate);
+        let no_quorum = self.agreed.as_ref().map_or(self.view.lacks_quorum(), |agreed| !agreed.quorate);
+        let cut = self.link.up.is_none() || no_quorum;
         if (refused || cut || self.kernel.stack.deserted) && !self.pins().is_empty() {
             return api::Health::Crit;
         }

@@ -206,6 +206,12 @@ impl View {
         self.is_settled() && self.quorum.is_some_and(|(_, quorate)| quorate || planted!(MinorityIsQuorate))
     }
 
+    /// Whether corosync's last word on it was no, of whichever ring.
+    #[must_use]
+    pub fn lacks_quorum(&self) -> bool {
+        self.quorum.is_some_and(|(_, quorate)| !quorate)
+    }
+
     /// Whether this name is the view in force, by ring, members, and every nonce that both sides know.
     #[must_use]
     pub fn is_named_by(&self, tag: &ViewTag, nonces: &BTreeMap<Member, u64>) -> bool {

@@ -124,7 +124,12 @@ impl Agent {
         if let Some(work) = &self.work {
             waits.push(Wait::Kernel { what: work.kind.text() });
         }
-        waits.extend(self.ring_wait());
+        let ring_wait = self.ring_wait();
+        // The Hellos that are missing are not all: with them there would be no quorum either.
+        if matches!(ring_wait, Some(Wait::Hello { .. })) && self.view.lacks_quorum() {
+            waits.push(self.quorum_wait());
+        }
+        waits.extend(ring_wait);
         waits.extend(self.deserted_wait());
         waits.extend(self.mount_waits());
         waits.extend(self.death_waits());

@@ -24,7 +24,6 @@ pub(crate) fn tell(notice: &Notice) {
         Notice::Ready => info!("ready"),
         Notice::Step { round, what } => debug!(round, what, "step"),
         Notice::Refused { node, what, cause, fix } => warn!(%node, what, cause, fix, "refused"),
-        Notice::RefusalEnded { node, what } => info!(%node, what, "no longer refused"),
         Notice::WaitStarted { what, fix } => info!(what, fix, "waiting"),
         Notice::WaitStill { what, for_s } => warn!(what, for_s, "still waiting"),
         Notice::WaitEnded { what, after_ms } => info!(what, after_ms, "no longer waiting"),
