@@ -2,9 +2,11 @@
 
 use crate::agent::Agent;
 use crate::effect::Effects;
+use crate::ids::NodeId;
 use crate::refusal::Refusal;
 use crate::table::Standing;
 use crate::timers::{Timer, backoff_ms};
+use proto::peer::Entry;
 use serde::{Deserialize, Serialize};
 
 /// How often something was tried, for back-off.
@@ -46,7 +48,12 @@ impl Agent {
     pub(crate) fn is_concerned(&self) -> bool {
         let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return false };
         let kernel_refused = matches!(agreed.standing.get(&me), Some(Standing::Refused(Refusal::Kernel(_))));
-        let add_refused = agreed.refused.values().any(|(entry, _, _)| entry.nodeid == me.nodeid);
+        let has_another = |entry: &Entry| agreed.held.get(&me).is_some_and(|held| held.contains_key(&entry.number));
+        // Of a node that is gone the one asks whose kernel still has what it was before.
+        let add_refused = agreed.refused.values().any(|(entry, _, _)| match agreed.of_node(NodeId(entry.nodeid)) {
+            Some(_) => entry.nodeid == me.nodeid,
+            None => has_another(entry),
+        });
         kernel_refused || add_refused || agreed.misaligned.contains_key(&me)
     }
 }

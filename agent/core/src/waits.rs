@@ -10,7 +10,7 @@ use crate::pins::Pin;
 use crate::table::Agreed;
 use crate::timers::{REMINDER_FIRST_MS, REMINDER_MS, Timer};
 use crate::wait::Wait;
-use proto::peer::VolumeId;
+use proto::peer::{Entry, VolumeId};
 use serde::{Deserialize, Serialize};
 
 /// A wait shorter than this is shown by `status`, but not told.
@@ -185,8 +185,10 @@ fn is_retried(wait: &Wait) -> bool {
 
 fn note_change_waits(agreed: &Agreed, waits: &mut Vec<Wait>) {
     let name = |number: &u8| agreed.table.entries.get(number).map_or_else(|| number.to_string(), |e| e.name.clone());
-    // Of a node that is not here nobody tries again, and nobody lacks it.
-    let refused = agreed.refused.values().filter(|(entry, _, _)| agreed.of_node(NodeId(entry.nodeid)).is_some());
+    // Of a node that is not here nobody lacks it, unless one of the kernels still has what it was before.
+    let is_held = |entry: &Entry| agreed.held.values().any(|held| held.contains_key(&entry.number));
+    let is_here = |entry: &Entry| agreed.of_node(NodeId(entry.nodeid)).is_some();
+    let refused = agreed.refused.values().filter(|(entry, _, _)| is_here(entry) || is_held(entry));
     waits.extend(refused.map(|(entry, by, refusal)| Wait::AddRefused {
         entry: entry.name.clone(),
         by: NodeId(by.nodeid),
