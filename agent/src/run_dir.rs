@@ -16,12 +16,17 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// May look if nobody else is named, and if it exists: pacemaker makes it.
 const GROUP_DEFAULT: &str = "haclient";
 const DIR_MODE: u32 = 0o750;
 const SOCKET_MODE: u32 = 0o660;
+/// How long the threads of a killed daemon may take to end. The lock is held until the last of them has.
+const ENDING_MAX: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +112,28 @@ fn find_group(name: Option<&str>) -> Result<Option<Gid>, Error> {
     }
 }
 
+/// At once, or when what is left of a killed daemon has ended; not for a daemon that lives.
 fn lock(path: &Path) -> Result<Flock<File>, Error> {
+    let until = Instant::now() + ENDING_MAX;
+    loop {
+        match try_lock(path) {
+            Err(Error::Held { pid: Some(pid), .. }) if has_ended(pid) && Instant::now() < until => {
+                thread::sleep(LOOK_EVERY);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether a process has, although threads of it may not: its first one is a zombie then.
+fn has_ended(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X'])),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn try_lock(path: &Path) -> Result<Flock<File>, Error> {
     let failed = |source| Error::Io { what: "locking", path: path.to_owned(), source };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
     let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
@@ -175,6 +201,20 @@ mod tests {
         assert_eq!(pid, Some(std::process::id()));
         drop(first);
         assert!(RunDir::take(dir.path(), None).is_ok());
+    }
+
+    #[test]
+    fn a_killed_daemon_has_ended_before_its_parent_asks() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        assert!(!has_ended(child.id()) && !has_ended(std::process::id()));
+        child.kill().unwrap();
+        let until = Instant::now() + ENDING_MAX;
+        while !has_ended(child.id()) && Instant::now() < until {
+            thread::yield_now();
+        }
+        assert!(has_ended(child.id()));
+        child.wait().unwrap();
+        assert!(has_ended(child.id()));
     }
 
     #[test]
