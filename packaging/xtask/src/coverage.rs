@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use serde_json::Value;
 
 use crate::run::said_by;
-use crate::{Error, workspace};
+use crate::{Error, llvm, workspace};
 
 /// Percent of the core's lines.
 const LIMIT: f64 = 95.0;
@@ -33,10 +33,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
     // A seed that fails is shown; the lines that it reached count all the same.
     print!("{}", String::from_utf8_lossy(&seeds.output().map_err(start)?.stdout));
     let merged = folder.join("seeds.profdata");
-    let mut merge = Command::new(tool("llvm-profdata")?);
+    let mut merge = Command::new(llvm::tool("llvm-profdata")?);
     merge.args(["merge", "--sparse", "-o"]).arg(&merged).arg(&raw);
     said_by(merge)?;
-    let mut export = Command::new(tool("llvm-cov")?);
+    let mut export = Command::new(llvm::tool("llvm-cov")?);
     export.args(["export", "--summary-only", "--instr-profile"]).arg(&merged).arg(&program);
     let told = serde_json::from_str(&said_by(export)?).map_err(|source| Error::Coverage { source })?;
     Ok(shown(&lines_of(&told)))
@@ -50,15 +50,6 @@ fn instrumented(folder: &Path) -> Result<PathBuf, Error> {
     build.env("LLVM_PROFILE_FILE", folder.join("build.profraw")); // build scripts are counted too, by nobody
     said_by(build)?;
     Ok(folder.join("release/nightly"))
-}
-
-/// A program of the compiler's llvm-tools: only that one reads what this compiler's counters write.
-fn tool(name: &'static str) -> Result<PathBuf, Error> {
-    let mut rustc = Command::new("rustc");
-    rustc.args(["--print", "target-libdir"]).current_dir(workspace::root());
-    let libraries = PathBuf::from(said_by(rustc)?.trim());
-    let path = libraries.with_file_name("bin").join(name);
-    if path.exists() { Ok(path) } else { Err(Error::NoLlvmTools { path }) }
 }
 
 /// Of one file.

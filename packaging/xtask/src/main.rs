@@ -10,7 +10,9 @@ mod demo;
 mod error;
 mod fuzz;
 mod lab;
+mod llvm;
 mod machine;
+mod night;
 mod run;
 mod story;
 mod suites;
@@ -47,6 +49,8 @@ enum Command {
     Lab(lab::Words),
     /// Makes a golden story of recordings: `./x story node2.jsonl node1.jsonl -o tests/golden/NN-name.txt`
     Story(lab::Words),
+    /// Lives of the simulated cluster, 10 million unless told otherwise: `./x night --brief --seeds 100000`
+    Night(lab::Words),
     /// How many lines of the core the simulation alone reaches
     Coverage(coverage::Args),
     /// Generates proto/src/generated from proto/*.proto
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Story(args) => story::run(&args),
+        Command::Night(args) => night::run(&args),
         Command::Coverage(args) => coverage::run(&args),
         Command::Codegen(args) => codegen::run(&args),
     };
