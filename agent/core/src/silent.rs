@@ -22,13 +22,12 @@ pub const SILENT_MS: u64 = 30_000;
 
 impl Agent {
     /// At the beginning of an agreement, when it is known who has been heard and whom the others miss.
+    /// Also where no stack is known yet: at a boot its module may come with the first mount, long after the cluster was founded.
     pub(crate) fn note_unknown(&mut self, agreed: &Agreed) {
-        if !self.kernel.stack.needs_control() {
-            return;
-        }
+        let needs_control = self.kernel.stack.needs_control();
         let has_spoken = |node: &NodeId| agreed.of_node(*node).is_some();
         let quiet: Vec<NodeId> = self.view.ring_nodes().iter().copied().filter(|node| !has_spoken(node)).collect();
-        if self.has_to_come_again(agreed) {
+        if needs_control && self.has_to_come_again(agreed) {
             (self.admitted, self.exchange.owed) = (false, true);
         }
         self.silent.retain(|node, _| !has_spoken(node));
@@ -38,7 +37,7 @@ impl Agent {
             if is_missed && !self.is_accounted_for(node) {
                 self.silent.entry(node).or_insert(self.now);
             }
-            if self.waits_for_silent(node).is_some() {
+            if needs_control && self.waits_for_silent(node).is_some() {
                 self.absent.entry(node).or_default();
             }
         }
@@ -46,7 +45,7 @@ impl Agent {
 
     /// Its agent has ended before it told us anything: perhaps nobody who is here knows what its kernel uses.
     pub(crate) fn ended_unheard(&mut self, node: NodeId) {
-        if self.kernel.stack.needs_control() && !self.is_accounted_for(node) {
+        if !self.is_accounted_for(node) {
             self.silent.entry(node).or_insert(self.now);
         }
     }
@@ -100,12 +99,12 @@ impl Agent {
 
     /// Those whose agent is missed: not who has left, or whom we have waited for; also who used volumes before we were away.
     pub(crate) fn told_absent(&self) -> BTreeMap<NodeId, Live> {
-        let is_over = |node: &NodeId| {
-            self.left.contains(node) || self.silent.contains_key(node) && self.waits_for_silent(*node).is_none()
-        };
+        let needs_control = self.kernel.stack.needs_control();
+        let was_waited_for = |node: &NodeId| self.silent.contains_key(node) && self.waits_for_silent(*node).is_none();
+        let is_over = |node: &NodeId| self.left.contains(node) || needs_control && was_waited_for(node);
         let used = |node: &NodeId| self.uses.get(node).is_some_and(|volumes| !volumes.is_empty());
         let unheard = self.unheard.keys().filter(|node| used(node) && self.view.in_ring(**node));
-        let unheard = unheard.filter(|_| self.kernel.stack.needs_control()).map(|node| (*node, Live::default()));
+        let unheard = unheard.filter(|_| needs_control).map(|node| (*node, Live::default()));
         let known = self.absent.iter().map(|(node, live)| (*node, *live));
         unheard.chain(known).filter(|(node, live)| live.is_live() || !is_over(node)).collect()
     }
