@@ -1,5 +1,5 @@
 """The OCF agent: its codes are those of the API, with systemd and without; it never ends the daemon under a volume, nor calls a
-daemon failed that comes back by itself."""
+daemon failed that comes back by itself; and it stops where pacemaker itself is being stopped, or the daemon cannot start."""
 import os
 
 from o2lab import ocfs2, wait
@@ -20,6 +20,20 @@ ln -sf /lab/bin/o2cpg /lab/bin/o2cpgd /usr/sbin/
 cp /lab/packaging/o2cpgd.service /usr/lib/systemd/system/
 mkdir -p /etc/o2cpg && cp /lab/packaging/o2cpg.toml /etc/o2cpg/
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+"""
+# Its resources are stopped by the process that is asked to end.
+PACEMAKER = """
+cat > /etc/systemd/system/pacemaker.service <<'END'
+[Service]
+ExecStart=/bin/sleep infinity
+ExecStop=/usr/bin/env OCF_RESKEY_CRM_meta_timeout=40000 /lab/packaging/o2cpg stop
+END
+systemctl daemon-reload
+"""
+BROKEN = """
+mkdir -p /etc/systemd/system/o2cpgd.service.d
+printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' > /etc/systemd/system/o2cpgd.service.d/broken.conf
+systemctl daemon-reload
 """
 
 
@@ -42,7 +56,29 @@ def run(lab):
     action(lab, "stop", OK)
     expect("o2cpgd is gone", None, lab.agent.pid(NODE))
     not_running(lab)
+    if has_systemd(lab):
+        with_pacemaker(lab)
+        cannot_start(lab)
     without_its_unit(lab)
+
+
+def with_pacemaker(lab):
+    """systemctl stop pacemaker waits for the agent, and the unit is ordered before pacemaker's."""
+    action(lab, "start", OK)
+    lab.run(NODE, PACEMAKER)
+    lab.run(NODE, "systemctl start pacemaker && timeout %d systemctl stop pacemaker" % SOON_S)
+    expect("o2cpgd is gone", None, lab.agent.pid(NODE))
+    not_running(lab)
+
+
+def cannot_start(lab):
+    """What cannot start is stopped: pacemaker would have the node fenced otherwise, after each boot."""
+    lab.run(NODE, BROKEN)
+    action(lab, "start", GENERIC, OCF_RESKEY_CRM_meta_timeout=10000)
+    action(lab, "stop", OK)
+    state = lab.run(NODE, "systemctl is-active o2cpgd || true")
+    expect("systemd no longer starts it again", True, state in ("inactive", "failed"))
+    lab.run(NODE, "rm -r /etc/systemd/system/o2cpgd.service.d && systemctl daemon-reload")
 
 
 def without_its_unit(lab):
