@@ -63,6 +63,10 @@ pub(crate) struct Reading {
     number: u64,
     resolvers: Arc<()>,
     told: Option<ClusterConfig>,
+    /// What is written and cannot be taken, as the core was told; empty: nothing.
+    mistake: String,
+    /// Whether the core goes by a gate that is closed for that.
+    is_blind: bool,
     /// The last answer for each host name in it.
     known: Names,
     /// Some host name in it is not resolved: tried again with the next scan.
@@ -176,17 +180,18 @@ impl Inputs {
         });
         let settings = self.settings.borrow();
         let in_force = settings.in_force();
-        if changed.policy {
+        if changed.policy || std::mem::replace(&mut self.read.is_blind, settings.is_blind()) != settings.is_blind() {
             info!("settings changed");
-            self.pending.push_back(Event::PolicyChanged(Box::new(in_force.policy.clone())));
+            self.pending.push_back(Event::PolicyChanged(Box::new(settings.policy())));
         }
         if changed.log_level {
             if let Err(error) = self.level.configure(&in_force.log_level) {
                 warn!(%error, "the log keeps its level");
             }
         }
+        let is_news = settings.mistake().unwrap_or_default() != self.read.mistake;
         drop(settings);
-        if changed.link {
+        if changed.link || is_news {
             self.resolve();
         }
     }
@@ -212,10 +217,16 @@ impl Inputs {
         let Some(config) = &self.read.config else { return };
         let config = resolve::cluster_config(config, self.settings.borrow().in_force().link, &self.read.known);
         self.pulse.set_token(config.token_ms);
-        if self.read.told.as_ref() != Some(&config) {
-            self.read.told = Some(config.clone());
-            self.pending.push_back(Event::ConfigChanged(config));
+        let settings = self.settings.borrow();
+        let mistake = settings.mistake().unwrap_or_default().to_owned();
+        if self.read.told.as_ref() == Some(&config) && self.read.mistake == mistake {
+            return;
         }
+        self.pending.push_back(Event::ConfigChanged(config.clone()));
+        if !mistake.is_empty() && !settings.is_blind() {
+            self.pending.push_back(Event::ConfigUnreadable { why: mistake.clone() });
+        }
+        (self.read.told, self.read.mistake) = (Some(config), mistake);
     }
 
     /// What the settings need to know of an event that goes by.

@@ -238,6 +238,7 @@ impl Agent {
         self.tell_volumes(fx);
         self.propose_removals(fx);
         self.bury(fx);
+        self.work_if_due(fx); // an answer may have waited for a burial
         self.open_control(fx);
         self.register(fx);
         self.end_absent(fx);
@@ -335,6 +336,10 @@ impl Agent {
             return; // corosync forgets a ghost: not the end of the agent there
         }
         let node = NodeId(member.nodeid);
+        if self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&member)) {
+            fx.notice(Notice::NodeLeft { node, how: "second agent".into() });
+            return; // its node's agent is another one
+        }
         self.seen_since.insert(node, self.now);
         let said_goodbye = self.left.contains(&node);
         let how = match reason {

@@ -52,13 +52,21 @@ impl Agent {
 
     /// Whether the condition holds; `Err` if it never will.
     fn holds(&self, condition: &Condition) -> Result<bool, No> {
+        let node = match condition {
+            Condition::NodeGone(node) | Condition::NodeReady(node) => match self.node_named(node) {
+                // Who is configured will be known when corosync has told us.
+                Err(_) if self.config.is_none() => return Ok(false),
+                node => Some(node?),
+            },
+            Condition::Quorate | Condition::Ready | Condition::Settled => None,
+        };
         Ok(match condition {
             Condition::Quorate => self.agreed.as_ref().is_some_and(|agreed| agreed.quorate),
             Condition::Ready => self.member().is_some_and(|me| self.is_ready(NodeId(me.nodeid))),
             Condition::Settled => self.is_quiet() || planted!(SettledIsAGuess),
             // Without corosync nobody is seen, and nobody is known to be gone.
-            Condition::NodeGone(node) => !self.view.in_ring(self.node_named(node)?) && self.view.is_open(),
-            Condition::NodeReady(node) => self.is_ready(self.node_named(node)?) || planted!(ReadyIsAGuess),
+            Condition::NodeGone(_) => node.is_some_and(|node| !self.view.in_ring(node)) && self.view.is_open(),
+            Condition::NodeReady(_) => node.is_some_and(|node| self.is_ready(node)) || planted!(ReadyIsAGuess),
         })
     }
 
@@ -76,13 +84,19 @@ impl Agent {
         let entries = self.table.iter().flat_map(|table| table.entries.values());
         let in_table = entries.filter(|entry| entry.name == text).map(|entry| NodeId(entry.nodeid));
         let by_id = text.parse().ok().map(NodeId).filter(|id| self.is_known(*id));
-        named.chain(in_table).next().or(by_id).ok_or_else(|| {
-            no(
+        named.chain(in_table).next().or(by_id).ok_or_else(|| match self.config {
+            Some(_) => no(
                 Kind::NotFound,
                 &format!("no node {text:?}"),
                 "it is neither in corosync's nodelist nor in the table",
                 "o2cpg nodes",
-            )
+            ),
+            None => no(
+                Kind::ClusterUnreachable,
+                &format!("node {text:?} is not known yet"),
+                "corosync's configuration has not been read, or cannot be used",
+                "o2cpg status says what is waited for; then again",
+            ),
         })
     }
 

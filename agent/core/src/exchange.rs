@@ -270,8 +270,11 @@ impl Agent {
             && (self.work.is_none() || planted!(HelloBeforeTheKernelIsDone))
             && !self.leaving.has_spoken()
             && !self.would_be_late();
-        let (true, Some(config)) = (due, &self.config) else { return };
-        let Some(hello) = self.hello(config) else { return };
+        // Who cannot know its configuration says that it is unfit: all would wait for one that says nothing.
+        if !due || self.config.is_none() && self.config_why.is_empty() {
+            return;
+        }
+        let Some(hello) = self.hello() else { return };
         let Some(ring) = self.view.ring() else { return };
         self.admitted &= hello.local; // who comes as a joiner is in again when all have let it in
         if !self.admitted && !self.joins_saved && self.is_local() {
@@ -301,7 +304,8 @@ impl Agent {
         agreed.step.as_ref().is_some_and(|step| !asked(step))
     }
 
-    fn hello(&self, config: &ClusterConfig) -> Option<Hello> {
+    fn hello(&self) -> Option<Hello> {
+        let config = self.config.clone().unwrap_or_default();
         let (started, up) = (self.started.as_ref()?, self.link.up.as_ref()?);
         let (entry, held, live) = (self.own_entry(), self.kernel.held(), self.live());
         // With another entry or other time-outs than we hold, and nothing that uses the old ones, we come as a joiner.
@@ -311,7 +315,7 @@ impl Agent {
         Some(Hello {
             incarnation: Incarnation { boot_id: started.boot_id, started_ms: started.started_ms },
             nonce: up.nonce,
-            handshake: self.handshake(config, if local { self.attributes_in_force() } else { self.policy.attributes }),
+            handshake: self.handshake(&config, if local { self.attributes_in_force() } else { self.policy.attributes }),
             identity: match entry {
                 Ok(entry) => Identity::Entry(entry),
                 Err(refusal) => Identity::Unfit(refusal.to_string()),
@@ -336,8 +340,11 @@ impl Agent {
     /// The entry we ask for, or the first reason why we cannot.
     pub(crate) fn own_entry(&self) -> Result<Entry, Refusal> {
         let (Some(config), Some(started), Some(me)) = (&self.config, &self.started, self.member()) else {
-            return Err(Refusal::Unreadable("corosync's configuration".into()));
+            return Err(Refusal::SettingsUnknown(self.config_why.clone()));
         };
+        if let Some(why) = &self.policy.mistake {
+            return Err(Refusal::SettingsUnknown(why.clone()));
+        }
         if let Some(conflict) = &self.found.conflict {
             return Err(Refusal::Unreadable(conflict.clone()));
         }

@@ -83,7 +83,9 @@ impl Agent {
 
     /// The LEAVE that follows a Goodbye is a clean one; any other end of a process is not.
     pub(crate) fn heard_goodbye(&mut self, from: Member, fx: &mut Effects) {
-        self.left.insert(NodeId(from.nodeid));
+        if !self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&from)) {
+            self.left.insert(NodeId(from.nodeid));
+        }
         // Not if we have taken it back meanwhile: what came in between keeps us.
         if self.member() == Some(from) && matches!(self.leaving, Leaving::GoodbyeSent { .. }) {
             self.leave_now(fx);

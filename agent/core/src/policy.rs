@@ -23,6 +23,9 @@ pub struct Policy {
     pub publish: bool,
     /// nodeid → o2cb number, where the nodeid itself will not do.
     pub numbers: BTreeMap<NodeId, u8>,
+    /// Why it is not known what all others go by: such a node is not let in.
+    #[serde(default)]
+    pub mistake: Option<String>,
 }
 
 /// The fence gate.
@@ -59,6 +62,7 @@ impl Default for Policy {
             restart_grace_ms: 30_000,
             publish: true,
             numbers: BTreeMap::new(),
+            mistake: None,
         }
     }
 }

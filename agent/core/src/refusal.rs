@@ -59,6 +59,8 @@ pub enum Refusal {
     TreeUnreadable(KernelRefusal),
     /// A value that should be equal on all nodes is not. Nobody is kept out for it.
     Differs { block: String, ours: String, theirs: String },
+    /// What all nodes go by is not known here: corosync's configuration, or our section of it.
+    SettingsUnknown(String),
     /// What corosync is configured to be by now is not known; what was read before holds.
     ConfigUnreadable { why: String },
     /// corosync lists a process of this node that is gone. Nobody of ours waits for it.
@@ -95,6 +97,7 @@ impl Refusal {
             Refusal::TreeUnreadable(_) => "tree-unreadable",
             Refusal::Differs { .. } => "differs",
             Refusal::Ghost { .. } => "ghost",
+            Refusal::SettingsUnknown(_) => "settings-unknown",
             Refusal::ConfigUnreadable { .. } => "config-unreadable",
         }
     }
@@ -216,7 +219,7 @@ impl Refusal {
             Refusal::Differs { .. } => {
                 "compare /etc/corosync/corosync.conf and o2cpg.toml of both nodes, make them equal, then corosync-cfgtool -R".into()
             }
-            Refusal::ConfigUnreadable { .. } => crate::wait::CONFIG_FIX.into(),
+            Refusal::SettingsUnknown(_) | Refusal::ConfigUnreadable { .. } => crate::wait::CONFIG_FIX.into(),
             Refusal::Ghost { .. } => {
                 "nothing here waits for it; a program that does goes on with the next ring: restart corosync on one node when it can be spared"
                     .into()
@@ -305,8 +308,9 @@ impl fmt::Display for Refusal {
             Refusal::Unreadable(text) => write!(f, "the state found at start cannot be read: {text}"),
             Refusal::TreeUnreadable(refusal) => write!(f, "what configfs holds cannot be read: {refusal}"),
             Refusal::Differs { block, ours, theirs } => write!(f, "{block} differs: {ours} here, {theirs} there"),
+            Refusal::SettingsUnknown(why) => write!(f, "it does not know what all nodes go by: {why}"),
             Refusal::ConfigUnreadable { why } => {
-                write!(f, "corosync's configuration cannot be read, the one before holds: {why}")
+                write!(f, "the configuration cannot be used, what was read before holds: {why}")
             }
             Refusal::Ghost { pid } => write!(f, "corosync lists its pid {pid}, which is gone"),
         }

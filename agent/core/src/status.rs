@@ -125,6 +125,9 @@ impl Agent {
         let configured = self.config.as_ref().and_then(|config| config.nodes.get(&node));
         let spoken = agreed.and_then(|agreed| agreed.of_node(node));
         let address = entry.map(|entry| entry.address).or_else(|| configured?.address.clone().ok());
+        // Of the others only what they said is known, in the view in force.
+        let own = (self.own_node == Some(node)).then(|| self.live());
+        let live = own.or(spoken.map(|(_, hello)| hello.live)).unwrap_or_default();
         api::Node {
             name: self.name_of(node),
             nodeid: node.0,
@@ -137,8 +140,8 @@ impl Agent {
             standing: self.standing_word(node, spoken.map(|(member, _)| member)).into(),
             in_table: self.table_word(node).into(),
             since_ms: self.seen_since.get(&node).map_or(0, |since| self.now.since(*since)),
-            mounts: spoken.map_or(0, |(_, hello)| hello.live.mounts),
-            regions: spoken.map_or(0, |(_, hello)| hello.live.regions),
+            mounts: live.mounts,
+            regions: live.regions,
             in_kernel: entry.is_some_and(|entry| self.kernel.holds(entry)),
         }
     }

@@ -28,7 +28,7 @@ impl Agent {
             self.tries.hello += 1;
         }
         let (Some(agreed), Some(me)) = (self.agreed.as_ref(), self.member()) else { return };
-        if agreed.proposer() == Some(me) && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
+        if agreed.leader() == Some(me) && !agreed.kept.is_empty() && !self.timers.is_running(Timer::ProposeAgain) {
             self.timers.set(Timer::ProposeAgain, backoff_ms(self.tries.propose), fx);
             self.tries.propose += 1;
         }

@@ -80,8 +80,8 @@ const TWO_PROCESSES_FIX: &str = "two processes of one node, and o2cpgd of that n
     message shows it; see o2cpg status on that node";
 
 /// What to do about a configuration that cannot be read.
-pub(crate) const CONFIG_FIX: &str = "mend /etc/corosync/corosync.conf on all nodes (corosync-cmapctl shows what corosync took of it), then \
-    corosync-cfgtool -R";
+pub(crate) const CONFIG_FIX: &str = "mend /etc/corosync/corosync.conf on all nodes, then corosync-cfgtool -R (it keeps keys of the section o2cpg that \
+    were taken out: corosync-cmapctl -d KEY); or o2cpg.toml, if that is named, then systemctl reload o2cpgd";
 
 const UNLISTED_FIX: &str = "a fault of corosync, met in 3.1.7: its lists differ between nodes, and are compared again when its ring \
     changes; restart corosync on a node where o2cpg can-stop says yes, else on one without mounts: it costs legacy clients their groups";

@@ -122,7 +122,7 @@ impl Agent {
             pins.extend(self.pins());
         }
         match pins.is_empty() {
-            true if own => self.erase(std::slice::from_ref(entry)),
+            true if own => self.erase_own(entry),
             true => Ok(vec![]),
             false => Err(Outcome::Held(pins.iter().map(Pin::to_string).collect())),
         }
@@ -131,6 +131,18 @@ impl Agent {
     fn erase(&self, entries: &[Entry]) -> Result<Vec<Op>, Outcome> {
         self.readable()?;
         Ok(self.kernel.remove(entries))
+    }
+
+    /// What this kernel holds and we do not know as ours is not taken out; with it the node could mount, and all others would have
+    /// forgotten it.
+    fn erase_own(&self, entry: &Entry) -> Result<Vec<Op>, Outcome> {
+        let ops = self.erase(std::slice::from_ref(entry))?;
+        if ops.is_empty() && self.kernel.holds(entry) {
+            let what =
+                format!("removing {}: its own kernel holds it, and o2cpgd does not know it as its own", entry.name);
+            return Err(Outcome::Failed { errno: 17, path: format!("node/{}", entry.name), what });
+        }
+        Ok(ops)
     }
 
     /// In a tree that cannot be read nothing is found, which does not mean that nothing is there: neither to remove nor

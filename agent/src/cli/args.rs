@@ -262,7 +262,7 @@ pub enum Log {
     Get,
     /// Change it while the daemon runs
     Set {
-        /// For example debug, or cpg_glue=trace,agent_core=debug
+        /// For example debug, or info,cpg_glue=trace; without a level of its own in front all the rest is silent
         directives: String,
         /// Back to the configured level after this long
         #[arg(long = "for", value_name = "TIME", value_parser = parse)]

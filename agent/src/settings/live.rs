@@ -2,6 +2,7 @@
 
 use super::keys::{self, When};
 use super::{Error, Given, Layer, Origin, Settings, Values, command_line, from_file};
+use agent_core::policy::{Fence, Policy};
 use proto::control::api;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,12 @@ pub struct Live {
     arguments: Layer,
     in_force: Settings,
     pending: BTreeMap<String, Pending>,
-    /// The first reading of cmap belongs to the start.
+    /// The first reading of cmap that could be taken belongs to the start.
     cmap_was_read: bool,
     /// The section of corosync.conf that is not taken, and why.
     cmap_refused: Option<(Layer, String)>,
+    /// Why the file as it is now is not taken.
+    file_refused: Option<String>,
 }
 
 /// A value that is not taken yet.
@@ -54,7 +57,32 @@ impl Live {
             pending: BTreeMap::new(),
             cmap_was_read: false,
             cmap_refused: None,
+            file_refused: None,
         })
+    }
+
+    /// What is written and cannot be taken; what was in force stays.
+    #[must_use]
+    pub fn mistake(&self) -> Option<&str> {
+        let of_cmap = self.cmap_refused.as_ref().map(|(_, why)| why.as_str());
+        of_cmap.or(self.file_refused.as_deref())
+    }
+
+    /// Nothing of our section of corosync.conf was ever in force, as there is a mistake in it: this node does not know what all
+    /// others go by.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.cmap_refused.is_some() && !self.cmap_was_read
+    }
+
+    /// What the core is to go by. Where it is not known whether the cluster has a fence gate it is closed.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let policy = self.in_force.policy.clone();
+        if !self.is_blind() {
+            return policy;
+        }
+        Policy { fence: Fence::Manual, mistake: self.mistake().map(str::to_owned), ..policy }
     }
 
     /// What holds.
@@ -71,17 +99,20 @@ impl Live {
             text: text.clone(),
             origin: Origin::Cmap(key.clone()),
         };
-        let first = !std::mem::replace(&mut self.cmap_was_read, true);
-        self.take_cmap(own.iter().map(given).collect(), is_local && !first, first)
+        self.take_cmap(own.iter().map(given).collect(), is_local)
     }
 
-    fn take_cmap(&mut self, section: Layer, is_local: bool, starting: bool) -> Result<Changed, Error> {
+    fn take_cmap(&mut self, section: Layer, is_local: bool) -> Result<Changed, Error> {
+        let starting = !self.cmap_was_read;
         let before = std::mem::replace(&mut self.cmap, section);
-        let changed = self.take(is_local, starting);
+        let changed = self.take(is_local && !starting, starting);
         self.cmap_refused = None;
-        if let Err(error) = &changed {
-            let refused = std::mem::replace(&mut self.cmap, before);
-            self.cmap_refused = Some((refused, error.to_string()));
+        match &changed {
+            Ok(_) => self.cmap_was_read = true,
+            Err(error) => {
+                let refused = std::mem::replace(&mut self.cmap, before);
+                self.cmap_refused = Some((refused, text(error)));
+            }
         }
         changed
     }
@@ -89,10 +120,16 @@ impl Live {
     /// Reads the file again. A file with a mistake is not taken. A section of corosync.conf that lacked something may have
     /// it now.
     pub fn file_again(&mut self, is_local: bool) -> Result<Changed, Error> {
+        let changed = self.take_file(is_local);
+        self.file_refused = changed.as_ref().err().map(text);
+        changed
+    }
+
+    fn take_file(&mut self, is_local: bool) -> Result<Changed, Error> {
         let file = from_file(self.path.as_deref())?;
         let before = std::mem::replace(&mut self.file, file);
         if let Some((section, _)) = self.cmap_refused.clone() {
-            if let Ok(changed) = self.take_cmap(section, is_local, false) {
+            if let Ok(changed) = self.take_cmap(section, is_local) {
                 return Ok(changed);
             }
         }
@@ -175,9 +212,21 @@ impl Live {
             origin: "corosync.conf".into(),
             pending: format!("the section is not taken: {why}"),
         });
-        let settings = self.in_force.values.iter().map(setting).chain(unset).chain(refused).collect();
+        let file = self.file_refused.iter().map(|why| api::config::Setting {
+            key: "o2cpg.toml".into(),
+            value: String::new(),
+            origin: "file".into(),
+            pending: format!("the file is not taken: {why}"),
+        });
+        let settings = self.in_force.values.iter().map(setting).chain(unset).chain(refused).chain(file).collect();
         api::Config { schema: "o2cpg.config/1".into(), settings }
     }
+}
+
+/// With what caused it.
+fn text(error: &Error) -> String {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    format!("{error}{cause}")
 }
 
 /// What makes sense only beside another setting is taken when that one is.
@@ -262,6 +311,18 @@ mod tests {
         assert!(error.to_string().contains("did you mean \"o2cb.port\"?"), "{error}");
         assert_eq!(live.in_force().policy.port, 7001);
         assert!(shown(&live, "o2cpg").2.contains("o2cb.prot"));
+        assert!(live.mistake().expect("there is one").contains("o2cb.prot") && !live.is_blind());
+    }
+
+    #[test]
+    fn with_a_mistake_from_the_start_the_fence_gate_is_closed() {
+        let (_dir, mut live) = live("");
+        live.cmap_read(&own(&[("fence", "manual"), ("o2cb.prot", "7002")]), true).expect_err("unknown");
+        assert!(live.is_blind() && live.in_force().policy.fence == Fence::None);
+        assert_eq!(live.policy().fence, Fence::Manual);
+        live.cmap_read(&own(&[("o2cb.port", "7002")]), true).unwrap();
+        assert!(!live.is_blind() && live.mistake().is_none());
+        assert_eq!((live.policy().fence, live.policy().port), (Fence::None, 7002), "as the first reading");
     }
 
     #[test]
@@ -295,8 +356,12 @@ mod tests {
         std::fs::write(dir.path().join("o2cpg.toml"), "[log]\nlevl = \"debug\"\n").unwrap();
         live.file_again(false).expect_err("unknown key");
         assert_eq!(live.in_force().log_level, "warn");
+        assert!(
+            live.mistake().expect("there is one").contains("levl") && shown(&live, "o2cpg.toml").2.contains("levl")
+        );
         std::fs::write(dir.path().join("o2cpg.toml"), "[log]\nlevel = \"debug\"\n").unwrap();
         assert!(live.file_again(false).unwrap().log_level);
+        assert_eq!(live.mistake(), None);
     }
 
     #[test]

@@ -37,6 +37,14 @@ pub enum Error {
     /// The kernel has no such plugin.
     #[error("this kernel has no {0}, which serves this stack")]
     NoPlugin(&'static str),
+    /// The plugin is there, and modprobe did not load it.
+    #[error("{module}, which serves this stack, could not be loaded: {why}")]
+    NotLoaded {
+        /// The plugin.
+        module: &'static str,
+        /// What modprobe said.
+        why: String,
+    },
     /// A file of the kernel or of ours.
     #[error("{what} {path}")]
     Io {
@@ -73,6 +81,9 @@ impl Error {
             Error::NoOcfs2 { may_load: false, .. } => "modprobe ocfs2, or modprobe = true in o2cpg.toml".into(),
             Error::NoOcfs2 { .. } | Error::NoPlugin(_) => {
                 "install the kernel's module: on Debian it is in linux-image, elsewhere in kernel-modules-extra".into()
+            }
+            Error::NotLoaded { .. } => {
+                "modprobe it by hand to see why: blacklisted, not signed, of another kernel; see dmesg".into()
             }
             Error::Io { source, .. } => match source.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EBUSY) => "EBUSY: a volume is mounted, or is just being mounted, perhaps in another mount \
@@ -173,8 +184,10 @@ pub fn set(
     if !path.exists() {
         return Err(Error::NoOcfs2 { path, may_load, why });
     }
-    if parts::presence(root, label.plugin()) == Presence::Missing {
-        return Err(Error::NoPlugin(label.plugin()));
+    match parts::presence(root, label.plugin()) {
+        Presence::Missing => return Err(Error::NoPlugin(label.plugin())),
+        Presence::Loadable if may_load => return Err(Error::NotLoaded { module: label.plugin(), why }),
+        Presence::Loadable | Presence::Loaded | Presence::BuiltIn => {}
     }
     store(&path, label)?;
     let record = Record { label: label.as_str().into(), by: "o2cpg stack set".into(), loaded: loaded.clone() };

@@ -26,6 +26,7 @@ def run(lab):
     lab.in_parallel(lambda node: ocfs2.until(lab, node, "settled"), ocfs2.NODES)
     expect("the daemons are the same", pids, ocfs2.each(lab, lambda lab, node: lab.agent.pid(node)))
     expect("trees, tables and operations are the same", before, ocfs2.each(lab, facts))
+    a_section_with_a_mistake(lab)
 
 
 def facts(lab, node):
@@ -98,8 +99,13 @@ def unknown_key(lab):
     heard = len(lab.agent.log(2))
     lab.agent.signal(2, "HUP")
     lab.wait_for(2, lambda: "dead_treshold" in lab.agent.log(2)[heard:], 10, "the log names the key")
+    said = lab.wait_for(2, lambda: trouble(lab, 2, "config-unreadable"), 10, "so does status")
+    expect_in("what is wrong", "dead_treshold", said["what"])
+    expect_in("what to do", "systemctl reload o2cpgd", said["fix"])
     with open(good, "w") as target:
         target.write(text)
+    lab.agent.signal(2, "HUP")
+    lab.wait_for(2, lambda: not trouble(lab, 2, "config-unreadable"), 10, "what was mended is read")
     expect("a running one keeps what it has", "ready", ocfs2.status(lab, 2)["agent"]["state"])
 
 
@@ -122,6 +128,37 @@ def a_name_in_another_character_set(lab):
     lab.corosync.reload(1)
     for node in ocfs2.NODES:
         lab.wait_for(node, lambda: not trouble(lab, node, "config-unreadable"), 20, "node %d has read it" % node)
+
+
+SECTION = "printf 'o2cpg {\\n  fence: manual\\n  o2cb.dead_threshhold: 61\\n}\\n' >> /etc/corosync/corosync.conf"
+
+
+def a_section_with_a_mistake(lab):
+    """A daemon that starts with it does not know what the others go by, and is not let in: nobody waits for it. One that runs, or
+    whose kernel is in, stays in and says so."""
+    lab.agent.stop(2)
+    ocfs2.each(lab, lambda lab, node: lab.run(node, SECTION))
+    lab.corosync.reload(1)
+    lab.agent.start(2)
+    for node in (1, 3):
+        lab.wait_for(node, lambda: trouble(lab, node, "config-unreadable"), 20, "node %d says so" % node)
+    said = lab.wait_for(2, lambda: trouble(lab, 2, "settings-unknown"), 20, "node 2 says that it does not know")
+    expect_in("what is wrong", 'did you mean "o2cb.dead_threshold"?', said["what"])
+    expect_in("what to do", "corosync-cmapctl -d", said["fix"])
+    lab.run(2, "o2cpg wait --for ready --timeout 10s")
+    lab.agent.stop(2)
+    lab.run(2, "rm -r /tmp/configfs")
+    lab.agent.start(2)
+    lab.wait_for(2, lambda: trouble(lab, 2, "settings-unknown"), 20, "node 2 says it again")
+    expect("it is not let in", 6, lab.try_run(2, "o2cpg wait --for ready --timeout 2s").code)
+    expect("nobody waits for it", [], ocfs2.status(lab, 1)["waits"])
+    ocfs2.each(lab, lambda lab, node: lab.corosync.write(node))
+    for key in ("fence", "o2cb.dead_threshhold"):       # a reload keeps keys that are no longer in the file
+        ocfs2.each(lab, lambda lab, node: lab.run(node, "corosync-cmapctl -d o2cpg." + key))
+    lab.corosync.reload(1)
+    for node in ocfs2.NODES:
+        lab.wait_for(node, lambda: not trouble(lab, node, "config-unreadable"), 20, "node %d has read it" % node)
+    lab.run(2, "o2cpg wait --for ready --timeout 15s")
 
 
 def trouble(lab, node, kind):

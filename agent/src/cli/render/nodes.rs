@@ -56,6 +56,7 @@ fn row(node: &Node) -> Vec<Cell> {
     let this = if node.this_node { " (this)" } else { "" };
     let address = if node.address.is_empty() { "-".into() } else { format!("{}:{}", node.address, node.port) };
     let agent_silent = matches!(node.agent.as_str(), "silent" | "none");
+    let has_said_nothing = agent_silent || node.agent == "unknown";
     vec![
         Cell::new(if node.this_node { HEAD } else { PLAIN }, format!("{}{this}", node.name)),
         if node.nodeid == 0 { "-".into() } else { node.nodeid.into() },
@@ -66,7 +67,7 @@ fn row(node: &Node) -> Vec<Cell> {
         Cell::new(standing_style(node), &node.standing),
         Cell::new(table_style(&node.in_table), &node.in_table),
         Cell::new(kernel_style(node), if node.in_kernel { "yes" } else { "no" }),
-        if agent_silent { "-".into() } else { node.mounts.into() },
+        if has_said_nothing && !node.this_node { "-".into() } else { node.mounts.into() },
     ]
 }
 
