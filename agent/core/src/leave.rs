@@ -83,8 +83,12 @@ impl Agent {
 
     /// The LEAVE that follows a Goodbye is a clean one; any other end of a process is not.
     pub(crate) fn heard_goodbye(&mut self, from: Member, fx: &mut Effects) {
-        if !self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&from)) {
-            self.left.insert(NodeId(from.nodeid));
+        let node = NodeId(from.nodeid);
+        let is_second = self.agreed.as_ref().is_some_and(|agreed| agreed.is_second(&from));
+        // Of an agent that is missed, nothing that comes before its Hello: the node may have been off in between, and what it was
+        // before may still have to be buried (brief seed 31392306).
+        if !is_second && !self.absent.contains_key(&node) {
+            self.left.insert(node);
         }
         // Not if we have taken it back meanwhile: what came in between keeps us.
         if self.member() == Some(from) && matches!(self.leaving, Leaving::GoodbyeSent { .. }) {
