@@ -158,7 +158,7 @@ impl Tokens {
 #[must_use]
 pub fn of_daemon(kernel: &Kernel, tokens: &Tokens) -> BTreeSet<Pin> {
     let mounts = kernel.mounts.iter().map(|mount| Pin::Mounted { uuid: mount.uuid.clone(), path: mount.path.clone() });
-    let regions = kernel.tree().into_iter().flat_map(|tree| &tree.regions).filter(|(_, region)| region.heartbeats());
+    let regions = kernel.regions().filter(|(_, region)| region.heartbeats());
     let regions = regions.map(|(name, region)| match region.is_broken_off() {
         true => Pin::RegionBroken { uuid: name.to_string() },
         false => Pin::RegionActive { uuid: name.to_string() },

@@ -8,17 +8,21 @@ use crate::event::{KernelRefusal, KernelView, Mount, Stack};
 use crate::refusal::Refusal;
 use crate::table::clash;
 use configfs::{
-    Address, Attributes, Cluster, ClusterName, Incomplete, Invalid, Node, NodeName, NodeNum, Op, Port, Tree,
+    Address, Attributes, Cluster, ClusterName, Incomplete, Invalid, Node, NodeName, NodeNum, Op, Port, Region, RegionName,
+    Tree,
 };
 use proto::peer::{Entry, Live, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kernel as last read back, and what we wrote into it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
     /// configfs as last read; `Err` where it could not be.
     pub tree: Option<Result<Option<Tree>, KernelRefusal>>,
+    /// Regions as they were when it was last read; while it cannot be, they count as being there.
+    #[serde(default)]
+    pub regions_before: BTreeMap<RegionName, Region>,
     /// ocfs2 mounts of this machine.
     pub mounts: Vec<Mount>,
     /// The cluster stack as last seen.
@@ -48,6 +52,9 @@ impl Kernel {
 
     /// Takes the tree as read.
     pub fn read(&mut self, tree: Result<Option<Tree>, KernelRefusal>) {
+        if let (Some(Ok(before)), Err(_)) = (&self.tree, &tree) {
+            self.regions_before = before.as_ref().map(|tree| tree.regions.clone()).unwrap_or_default();
+        }
         self.tree = Some(tree.map(|tree| tree.map(|tree| with_half_made(tree, &self.written))));
     }
 
@@ -61,6 +68,16 @@ impl Kernel {
     #[must_use]
     pub fn unreadable(&self) -> Option<&KernelRefusal> {
         self.tree.as_ref()?.as_ref().err()
+    }
+
+    /// Heartbeat regions, as far as anybody knows.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = (&RegionName, &Region)> {
+        match self.unreadable() {
+            Some(_) => Some(&self.regions_before),
+            None => self.tree().map(|tree| &tree.regions),
+        }
+        .into_iter()
+        .flatten()
     }
 
     fn nodes(&self) -> impl Iterator<Item = &Node> {
@@ -97,14 +114,13 @@ impl Kernel {
 
     /// Regions whose start was broken off: nobody may touch them.
     pub(crate) fn broken_regions(&self) -> impl Iterator<Item = String> + '_ {
-        let regions = self.tree().into_iter().flat_map(|tree| &tree.regions);
-        regions.filter(|(_, region)| region.is_broken_off()).map(|(name, _)| name.to_string())
+        self.regions().filter(|(_, region)| region.is_broken_off()).map(|(name, _)| name.to_string())
     }
 
     /// What must not be disturbed.
     #[must_use]
     pub fn live(&self) -> Live {
-        let regions = self.tree().map_or(0, |tree| tree.regions.values().filter(|region| region.heartbeats()).count());
+        let regions = self.regions().filter(|(_, region)| region.heartbeats()).count();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Live { mounts: count(self.mounts.len()), regions: count(regions) }
     }
@@ -311,7 +327,6 @@ fn in_the_way(held: &Entry, wanted: &[&Entry]) -> bool {
 mod tests {
     use super::*;
     use proto::peer::Version;
-    use std::collections::BTreeMap;
 
     fn entry(nodeid: u32, number: u8) -> Entry {
         Entry { nodeid, number, name: format!("n{nodeid}"), address: [10, 0, 0, nodeid as u8].into(), port: 7777 }
@@ -372,5 +387,19 @@ mod tests {
         let tree = with_half_made(both, &[zero.clone(), five.clone()].into());
         assert_eq!(tree.nodes.get(&NodeNum::ZERO), Some(&node(&zero, false).unwrap()));
         assert_eq!(tree.incomplete.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["n5"]);
+    }
+    #[test]
+    fn a_region_is_there_until_it_is_seen_that_it_is_not() {
+        let name = RegionName::new("A0000000000000000000000000000000").unwrap();
+        let with_region = Tree { regions: [(name, Region::default())].into(), ..tree(&[]) };
+        let mut kernel = Kernel::default();
+        kernel.read(Ok(Some(with_region)));
+        let refusal = KernelRefusal { errno: 5, path: "cluster/lab".into(), what: "reading".into() };
+        for _look in 0..2 {
+            kernel.read(Err(refusal.clone()));
+            assert_eq!(kernel.regions().count(), 1);
+        }
+        kernel.read(Ok(None));
+        assert_eq!(kernel.regions().count(), 0);
     }
 }

@@ -99,7 +99,7 @@ impl Agent {
     /// Volumes that the kernel uses, mounted or not.
     pub(crate) fn kernel_uses(&self) -> BTreeSet<VolumeId> {
         let mut used = self.mounted_volumes();
-        let regions = self.kernel.tree().into_iter().flat_map(|tree| &tree.regions);
+        let regions = self.kernel.regions();
         used.extend(
             regions.filter(|(_, it)| it.heartbeats()).filter_map(|(name, _)| name.as_str().parse::<VolumeId>().ok()),
         );
