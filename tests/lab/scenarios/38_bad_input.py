@@ -140,6 +140,7 @@ def a_section_with_a_mistake(lab):
     ocfs2.each(lab, lambda lab, node: lab.run(node, SECTION))
     lab.corosync.reload(1)
     lab.agent.start(2)
+    lab.wait_for(2, "o2cpg status", 20, "it answers")
     for node in (1, 3):
         lab.wait_for(node, lambda: trouble(lab, node, "config-unreadable"), 20, "node %d says so" % node)
     said = lab.wait_for(2, lambda: trouble(lab, 2, "settings-unknown"), 20, "node 2 says that it does not know")
@@ -149,6 +150,7 @@ def a_section_with_a_mistake(lab):
     lab.agent.stop(2)
     lab.run(2, "rm -r /tmp/configfs")
     lab.agent.start(2)
+    lab.wait_for(2, "o2cpg status", 20, "it answers")
     lab.wait_for(2, lambda: trouble(lab, 2, "settings-unknown"), 20, "node 2 says it again")
     expect("it is not let in", 6, lab.try_run(2, "o2cpg wait --for ready --timeout 2s").code)
     expect("nobody waits for it", [], ocfs2.status(lab, 1)["waits"])
