@@ -8,8 +8,8 @@ use crate::event::{KernelRefusal, KernelView, Mount, Stack};
 use crate::refusal::Refusal;
 use crate::table::clash;
 use configfs::{
-    Address, Attributes, Cluster, ClusterName, Incomplete, Invalid, Node, NodeName, NodeNum, Op, Port, Region, RegionName,
-    Tree,
+    Address, Attributes, Cluster, ClusterName, Incomplete, Invalid, Node, NodeName, NodeNum, Op, Port, Region,
+    RegionName, Tree,
 };
 use proto::peer::{Entry, Live, Table};
 use serde::{Deserialize, Serialize};

@@ -330,3 +330,27 @@ impl Agent {
 fn failed(path: &str, what: &str) -> Outcome {
     Outcome::Failed { errno: 0, path: path.into(), what: what.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use configfs::Tree;
+
+    #[test]
+    fn an_own_entry_that_is_not_known_as_ours_does_not_go() {
+        let entry = Entry { nodeid: 3, number: 3, name: "n3".into(), address: [10, 0, 0, 3].into(), port: 7777 };
+        let node = crate::tree::node(&entry, true).unwrap();
+        let tree = Tree {
+            name: "lab".into(),
+            attributes: Attributes::default(),
+            nodes: [(node.num, node)].into(),
+            incomplete: [].into(),
+            regions: [].into(),
+        };
+        let mut agent = Agent::new();
+        agent.kernel.read(Ok(Some(tree)));
+        assert!(matches!(agent.erase_own(&entry), Err(Outcome::Failed { errno: 17, .. })));
+        agent.kernel.claim([&entry]);
+        assert_eq!(agent.erase_own(&entry).map(|ops| ops.len()), Ok(1));
+    }
+}
