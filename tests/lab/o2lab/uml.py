@@ -3,7 +3,7 @@ import os
 import subprocess
 
 from . import xstate
-from .host import PATH, run
+from .host import PATH, run, steady
 from .net import CLUSTER, LAB, mac, port
 from .settings import PORT, cluster_address, cluster_address6, lab_address
 
@@ -41,7 +41,7 @@ def start(node, state, netns, log):
     settings = state.settings
     words = kernel_words(node, state, settings)
     argv = netns.prefix() + ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
-                             "sh", "-c", CAGE, "lab-node"] + words
+                             "sh", "-c", CAGE, "lab-node"] + steady() + words
     if settings.pin:
         cpus = sorted(os.sched_getaffinity(0))
         argv = ["taskset", "-c", str(cpus[(node - 1) % len(cpus)])] + argv
